@@ -1,0 +1,15 @@
+"""Is there a fracture? The first reader."""
+
+from predictors.predictor import Answer, Finding, Model
+
+
+def _answer(finding: Finding) -> Answer:
+    fracture = round(finding.probabilities["fracture"], 4)
+    return {
+        "predicted_label": finding.label,
+        "fracture_probability": fracture,
+        "normal_probability": round(1 - fracture, 4),  # so that the two printed figures sum to 1
+    }
+
+
+MODEL = Model(name="bone_fracture", order=1, question="Is there a fracture?", answer=_answer)

@@ -1,0 +1,231 @@
+"""The one life cycle that every model has: read -> check scope -> preprocess -> infer -> calibrate -> Finding."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from predictors import heatmap
+from predictors.errors import MissingFile, ModelUnavailable, OutOfScope, SecondLookError, TooManyFiles
+from predictors.image import Radiograph, read_film
+from predictors.preprocess import network_input
+from predictors.probability import log_odds, probabilities
+from predictors.runtime import Network, load_network
+from predictors.scope import SEEN_AS, ScopeGuard
+from predictors.spec import SPEC_FILE, ModelSpec
+
+Answer = dict[str, Any]
+"""The JSON object that a model's callers were promised."""
+
+Source = bytes | str | PathLike[str]
+"""A film: its bytes, or a path on this machine (never a URL)."""
+
+MAX_BATCH = 10
+DISCLAIMER = (
+    "For research and teaching only. Not a medical device; not for diagnosis or for any decision about a patient."
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a network found on one film, typed; every answer, page and heat map is made from it."""
+
+    spec: ModelSpec
+    film: Radiograph
+    filename: str
+    probabilities: dict[str, float]  # calibrated, one a label, in the network's order, sum 1
+    evidence: NDArray[np.float64]  # calibrated log-odds of the positive label at every position of the square
+    scope_score: float
+    in_scope: bool
+    elapsed_ms: float
+
+    @property
+    def positive(self) -> float:
+        """Probability of the label that the threshold judges, as printed: the decision is made on that figure."""
+        return round(self.probabilities[self.spec.positive], 4)
+
+    @property
+    def label(self) -> str:
+        """The decision: the positive label from the threshold on, else the other one."""
+        if self.positive >= self.spec.threshold:
+            return self.spec.positive
+        return next(label for label in self.spec.labels if label != self.spec.positive)
+
+    @property
+    def likeliest(self) -> str:
+        """The label of the larger probability, whatever the threshold."""
+        return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    def meta(self) -> Answer:
+        """The contract's ``meta`` object."""
+        return {
+            "model": self.spec.name,
+            "version": self.spec.version,
+            "sha256": self.spec.weights.sha256,
+            "threshold": self.spec.threshold,
+            "in_scope": self.in_scope,
+            "scope_score": round(self.scope_score, 4),
+            "elapsed_ms": round(self.elapsed_ms, 2),
+            "disclaimer": DISCLAIMER,
+        }
+
+
+@dataclass(frozen=True)
+class Model:
+    """What one file of this package says of its model: its place, its words, and its callers' JSON."""
+
+    name: str
+    order: int  # its tab's place
+    question: str
+    answer: Callable[[Finding], Answer]
+    decide: Callable[[Finding], str] = lambda finding: finding.label
+    batch_row: Callable[[Finding], Answer] | None = None  # an entry of a batch's results; default: the answer
+    batch: bool = False  # whether its tab and its Gradio routes take several films
+    answers_out_of_scope: bool = False  # whether its JSON has a shape of its own for a film that it does not read
+
+
+class Predictor:
+    """One model, ready to be asked. Loads on first use; safe to call from several threads."""
+
+    def __init__(self, model: Model, folder: Path, guard: Callable[[], ScopeGuard], cache: Path) -> None:
+        self.model = model
+        self.name = model.name
+        self.question = model.question
+        self.batch = model.batch
+        self.folder = folder
+        self.problem: str | None = None
+        self._cache = cache
+        self._guard = guard
+        self._network: Network | None = None
+        self._lock = threading.Lock()
+        try:
+            self.spec = ModelSpec.read(folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ModelUnavailable(f"The {SPEC_FILE} of {model.name} is missing or cannot be read.") from None
+
+    @property
+    def title(self) -> str:
+        """What the tab is called."""
+        return self.spec.title
+
+    @property
+    def status(self) -> Literal["loading", "loaded", "error"]:
+        """Whether the model can answer."""
+        if self.problem:
+            return "error"
+        return "loaded" if self._network else "loading"
+
+    def load(self) -> Network:
+        """Load the network if it is not there yet; raises ModelUnavailable with the reason."""
+        with self._lock:
+            if self._network is None:
+                try:
+                    self._network = load_network(self.spec, self.folder, self._cache)
+                    self.problem = None
+                except ModelUnavailable as error:
+                    self.problem = str(error)
+                    raise
+            return self._network
+
+    def warm_up(self) -> None:
+        """Load the network and run a blank input through it."""
+        size = self.spec.input.size
+        self.load()(np.zeros((1, size, size, 3), np.float32))
+
+    def examine(self, source: Source | None, filename: str = "") -> Finding:
+        """Read one film and say what the network finds.
+
+        Raises the errors of ``predictors.errors``; OutOfScope for a picture that this model does not read, unless
+        its JSON has a shape of its own for that (then ``Finding.in_scope`` is False).
+        """
+        if source is None:
+            raise MissingFile
+        began = time.perf_counter()
+        film = read_film(source)
+        score, in_scope = self._check_scope(film)
+        output = self.load()(network_input(film, self.spec.input))
+        return Finding(
+            spec=self.spec,
+            film=film,
+            filename=filename,
+            probabilities=probabilities(output.logits, self.spec),
+            evidence=log_odds(output.evidence, self.spec),
+            scope_score=score,
+            in_scope=in_scope,
+            elapsed_ms=(time.perf_counter() - began) * 1000,
+        )
+
+    def _check_scope(self, film: Radiograph) -> tuple[float, bool]:
+        kind = self.spec.scope
+        if kind is None:
+            return 1.0, True
+        guard = self._guard()
+        score = guard.score(film, kind)
+        if not guard.admits(score) and not self.model.answers_out_of_scope:
+            raise self._refusal()
+        return score, guard.admits(score)
+
+    def _refusal(self) -> OutOfScope:
+        kind = SEEN_AS[self.spec.scope] if self.spec.scope else "what this model reads"
+        return OutOfScope(f"This does not look like {kind}; send a film of that kind.")
+
+    def answer(self, finding: Finding) -> Answer:
+        """The JSON that this model's callers were promised."""
+        return {**self.model.answer(finding), "meta": finding.meta()}
+
+    def predict(self, source: Source | None, filename: str = "") -> Answer:
+        """Read one film and answer it."""
+        return self.answer(self.examine(source, filename))
+
+    def predict_batch(self, sources: Sequence[tuple[Source, str]]) -> Answer:
+        """Answer up to ten films, given with their names, in the order sent; a bad film never fails the others.
+
+        Raises TooManyFiles before anything is read, MissingFile for none.
+        """
+        if len(sources) > MAX_BATCH:
+            raise TooManyFiles
+        if not sources:
+            raise MissingFile
+        row = self.model.batch_row or self.answer
+        results: list[Answer] = []
+        decisions: list[str] = []
+        for source, filename in sources:
+            try:
+                finding = self.examine(source, filename)
+            except SecondLookError as error:
+                results.append({"filename": filename, "error": str(error)})
+            else:
+                results.append({"filename": filename, **row(finding)})
+                decisions.append(self.model.decide(finding))
+        labels = sorted(self.spec.labels, key=lambda label: label != self.spec.positive)
+        return {
+            "total_images": len(sources),
+            "successful": len(decisions),
+            "failed": len(sources) - len(decisions),
+            "summary": {label: decisions.count(label) for label in labels},
+            "results": results,
+        }
+
+    def heatmap(self, source: Source | None, filename: str = "") -> tuple[Image.Image, Answer]:
+        """The film with its heat map, and where the map peaks: ``{"peak", "label", "probability", "meta"}``.
+
+        Raises as ``examine`` does, and OutOfScope for every film that the model does not read.
+        """
+        finding = self.examine(source, filename)
+        if not finding.in_scope:
+            raise self._refusal()
+        label = self.model.decide(finding)
+        x, y = heatmap.peak(finding)
+        return heatmap.overlay(finding), {
+            "peak": [round(x, 4), round(y, 4)],
+            "label": label,
+            "probability": round(finding.probabilities[label], 4),
+            "meta": finding.meta(),
+        }

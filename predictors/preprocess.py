@@ -1,0 +1,74 @@
+"""A film becomes the network's input: the one function that training, evaluation and serving share.
+
+resize -> window -> pad -> normalise, in this order. The window is measured on the resized film, before the
+padding, so that neither the padding nor the film's size shifts it.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from predictors.image import Radiograph
+from predictors.spec import InputSpec
+
+Plane = NDArray[np.float32]
+
+
+class Placement(NamedTuple):
+    """Where the film lies in the network's square, in pixels of the square."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+
+
+def placement(width: int, height: int, spec: InputSpec) -> Placement:
+    """Place a film of ``width`` x ``height`` pixels in the square that ``spec`` asks for."""
+    if spec.resize == "stretch":
+        return Placement(0, 0, spec.size, spec.size)
+    scale = spec.size / max(width, height)
+    w, h = max(1, round(width * scale)), max(1, round(height * scale))
+    return Placement((spec.size - w) // 2, (spec.size - h) // 2, w, h)
+
+
+def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
+    """Resize, window and pad ``film``.
+
+    Returns float32 in 0..1, [size, size] for grey and [size, size, 3] for rgb input. Training augments these.
+    """
+    place = placement(film.width, film.height, spec)
+    if spec.colour == "rgb" and film.colour is not None:
+        channels = [_resized(film.colour[..., c], place) for c in range(3)]
+        planes = np.stack(channels, axis=-1)
+    else:
+        planes = _resized(film.grey, place)
+    low, high = np.percentile(planes, spec.window)
+    planes = np.clip((planes - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
+    if spec.colour == "rgb" and planes.ndim == 2:
+        planes = np.repeat(planes[..., None], 3, axis=-1)
+    square = np.zeros((spec.size, spec.size, *planes.shape[2:]), np.float32)
+    square[place.top : place.top + place.height, place.left : place.left + place.width] = planes
+    return square
+
+
+def normalised(planes: Plane, spec: InputSpec) -> Plane:
+    """Windowed planes of [..., size, size] or [..., size, size, 3] become [..., size, size, 3] network input."""
+    if spec.colour == "grey":
+        planes = np.repeat(planes[..., None], 3, axis=-1)
+    mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
+    return np.asarray((planes - mean) / std, np.float32)
+
+
+def network_input(film: Radiograph, spec: InputSpec) -> Plane:
+    """The network's input for one film: float32 [1, size, size, 3]."""
+    return normalised(windowed_planes(film, spec), spec)[None]
+
+
+def _resized(grey: NDArray[np.uint8] | NDArray[np.uint16], place: Placement) -> Plane:
+    # Float, so that an 8-bit and a 16-bit copy of a film differ by their quantisation alone; Pillow's
+    # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped.
+    picture = Image.fromarray(grey.astype(np.float32) / np.float32(np.iinfo(grey.dtype).max))
+    return np.asarray(picture.resize((place.width, place.height), Image.Resampling.BILINEAR))

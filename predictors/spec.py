@@ -1,0 +1,119 @@
+"""What training fixed and serving must not retype: one frozen record a network, kept in its ``spec.json``.
+
+Training writes the record, serving reads it, tests, cards and the page quote it.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+SPEC_FILE = "spec.json"
+
+Scope = Literal["chest", "limb", "mammogram"]
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """How a film becomes the network's input of shape [size, size, 3].
+
+    ``resize``: "pad" keeps the film's proportions inside a black square, "stretch" squeezes it to the square.
+    ``window``: the two percentiles of the resized film's grey levels that become 0 and 1. Taken from the film
+    itself, so that exposure, bit depth and a wider or narrower export window leave the answer unchanged.
+    ``mean``, ``std``: per channel, applied to the windowed values.
+    """
+
+    size: int
+    resize: Literal["pad", "stretch"]
+    window: tuple[float, float] = (0.5, 99.5)
+    colour: Literal["grey", "rgb"] = "grey"
+    mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """A file beside ``spec.json`` and the SHA-256 that it must have."""
+
+    file: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class HubRecord:
+    """Where on the Hugging Face Hub the weights are: ``repo@revision``, the revision pinned."""
+
+    repo: str
+    revision: str
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """Everything that is true of one network.
+
+    ``labels`` are in the network's own output order; ``positive`` is the one whose probability ``threshold``
+    judges. ``activation`` turns the network's outputs into probabilities: "sigmoid" for a single logit of the
+    positive label, "softmax" for one logit a label, "none" if the network already gives probabilities.
+    ``pooling`` is how a torch network's evidence map becomes its logits (a Keras file holds its own).
+    ``temperature`` divides the logits and ``bias`` is added to the positive label's logit before the activation
+    (Platt 1999; with bias 0 this is Guo et al. 2017, "On Calibration of Modern Neural Networks").
+    """
+
+    name: str
+    title: str
+    version: str
+    framework: Literal["keras", "torch"]
+    architecture: str
+    labels: tuple[str, ...]
+    positive: str
+    input: InputSpec
+    activation: Literal["sigmoid", "softmax"]
+    temperature: float
+    bias: float
+    threshold: float
+    threshold_rule: str
+    weights: FileRecord
+    twin: FileRecord | None = None
+    hub: HubRecord | None = None
+    pooling: Literal["mean", "logsumexp"] = "mean"
+    scope: Scope | None = None
+    data: tuple[str, ...] = ()
+    licence: str = ""
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def outputs(self) -> int:
+        """The number of logits that the network gives."""
+        return 1 if self.activation == "sigmoid" else len(self.labels)
+
+    @property
+    def decides_by_confidence(self) -> bool:
+        """Whether both labels are findings, and ``threshold`` judges the larger probability."""
+        return self.threshold_rule.startswith("confidence")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read ``folder/spec.json``; raises OSError, ValueError, KeyError or TypeError if it is not one."""
+        record = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
+        record["labels"] = tuple(record["labels"])
+        record["data"] = tuple(record.get("data", ()))
+        inputs: dict[str, Any] = record["input"]
+        for name in ("window", "mean", "std"):
+            inputs[name] = tuple(inputs[name])
+        record["input"] = InputSpec(**inputs)
+        record["weights"] = FileRecord(**record["weights"])
+        record["twin"] = FileRecord(**record["twin"]) if record.get("twin") else None
+        record["hub"] = HubRecord(**record["hub"]) if record.get("hub") else None
+        spec = cls(**record)
+        if spec.positive not in spec.labels:
+            raise ValueError(f"positive label {spec.positive!r} is not one of {spec.labels}")
+        if spec.activation == "sigmoid" and len(spec.labels) != 2:
+            raise ValueError("a single logit tells exactly two labels apart")
+        return spec
+
+    def write(self, folder: Path) -> None:
+        """Write ``folder/spec.json``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / SPEC_FILE).write_text(text + "\n", encoding="utf-8")

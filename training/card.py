@@ -1,0 +1,131 @@
+"""The model card: generated from the spec and the recipe, so that no figure is ever typed."""
+
+from pathlib import Path
+from typing import Any
+
+from predictors.predictor import DISCLAIMER
+from predictors.spec import ModelSpec
+from training.recipes import Recipe
+
+CITATIONS = {
+    "FracAtlas": "Abedeen I. et al. FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation "
+    "of Musculoskeletal Radiographs. Scientific Data 10, 521 (2023).",
+    "Chest X-Ray Images": "Kermany D. S. et al. Identifying Medical Diagnoses and Treatable Diseases by Image-Based "
+    "Deep Learning. Cell 172, 1122-1131 (2018).",
+    "NIH": "Wang X. et al. ChestX-ray8: Hospital-scale Chest X-ray Database and Benchmarks. CVPR (2017).",
+    "DDSM": "Heath M. et al. The Digital Database for Screening Mammography. Proc. 5th International Workshop on "
+    "Digital Mammography (2001).",
+}
+
+NAMES = {
+    "films": "films",
+    "groups": "groups (patients, or originals with their copies)",
+    "positive": "films of the positive label",
+    "auroc": "AUROC",
+    "auroc_95": "AUROC, 95% interval over groups",
+    "average_precision": "average precision (PR-AUC)",
+    "sensitivity": "sensitivity",
+    "specificity": "specificity",
+    "balanced_accuracy": "balanced accuracy",
+    "ece": "expected calibration error (15 equal-mass bins)",
+    "answered": "share of films answered (confidence at or over the threshold)",
+    "right_when_answered": "share named rightly among those answered",
+}
+
+
+def write_card(spec: ModelSpec, recipe: Recipe, out: Path) -> None:
+    """Write ``card.md`` in the Hub's model-card form."""
+    (out / "card.md").write_text(_card(spec, recipe), encoding="utf-8")
+
+
+def _card(spec: ModelSpec, recipe: Recipe) -> str:
+    figures: dict[str, Any] = dict(spec.metrics["validation"])
+    tables = {name: figures.pop(name) for name in list(figures) if isinstance(figures[name], dict)}
+    library = "keras" if spec.framework == "keras" else "pytorch"
+    cited = [text for name, text in CITATIONS.items() if any(name in source for source in spec.data)]
+    pictures = ["training.png", "confusion.png", *(["roc.png"] if len(spec.labels) == 2 else [])]
+    return "\n".join(
+        [
+            "---",
+            f"license: {spec.licence.lower()}",
+            f"library_name: {library}",
+            "pipeline_tag: image-classification",
+            "tags: [radiography, medical-imaging, image-classification, openvino]",
+            "---",
+            f"# {spec.title} (`{spec.name}`)",
+            "",
+            f"Reads {recipe.reads}. Labels, in the network's own order: "
+            + ", ".join(f"`{label}`" for label in spec.labels)
+            + ".",
+            "",
+            f"**{DISCLAIMER}**",
+            "",
+            "## Data and licence",
+            *(f"- {source}" for source in spec.data),
+            *(f"- {citation}" for citation in cited),
+            "",
+            "## Network",
+            f"- {spec.architecture}, trained in torch, shipped as `{spec.weights.file}` ({spec.framework}); input "
+            f"{spec.input.size}x{spec.input.size}, {spec.input.resize}.",
+            f"- Grey levels between percentiles {spec.input.window[0]} and {spec.input.window[1]} of the film become "
+            "0 and 1, so exposure and bit depth do not count.",
+            "- Two phases: the new layer alone, then the backbone; class-weighted binary cross-entropy, averaged "
+            "weights, the epoch of the best validation AUC."
+            if recipe.start == "imagenet"
+            else "- No ImageNet weights: trained from scratch, matching a teacher's features and evidence, small "
+            "pictures first; class-weighted binary cross-entropy, averaged weights, the epoch of the best validation "
+            "AUC.",
+            *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
+            f"- `{spec.weights.file}` SHA-256 `{spec.weights.sha256}`; compiled twin differs by at most "
+            f"{spec.metrics['twin_difference']:.1e} in probability on random input.",
+            "",
+            "## Figures",
+            "On validation films: a fifth of the collection, split by group, never trained on. They chose the epoch, "
+            "the calibration and the threshold, so an independent test will come out a little lower. Measured on the "
+            "compiled network through the Space's own preprocessing.",
+            "",
+            *_table(figures),
+            *(line for name, rows in tables.items() for line in _by(name, rows)),
+            f"Threshold {spec.threshold} on the probability"
+            + (f" of `{spec.positive}`" if len(spec.labels) == 2 else "")
+            + f": {spec.threshold_rule}. Probabilities are calibrated (temperature {spec.temperature:.3f}, bias "
+            f"{spec.bias:.3f}).",
+            "",
+            *(f"![{name.removesuffix('.png')}]({name})" for name in pictures),
+            "",
+            "## What it cannot do",
+            *(f"- {limit}" for limit in recipe.limits),
+            "",
+            "## Make these figures again",
+            "```",
+            f"python -m training.train {spec.name} --data FOLDER --out weights/{spec.name} --backbones FOLDER",
+            f"python -m training.evaluate {spec.name} --data FOLDER",
+            "```",
+            "",
+        ]
+    )
+
+
+def _table(figures: dict[str, Any]) -> list[str]:
+    rows = [f"| {NAMES.get(name, name.replace('_', ' '))} | {_shown(value)} |" for name, value in figures.items()]
+    return ["| figure | value |", "|---|---|", *rows, ""]
+
+
+def _by(name: str, rows: dict[str, Any]) -> list[str]:
+    if name == "heat_map":
+        share = f"{rows['peak_in_box']:.4f} of {rows['films']} flagged films"
+        return [f"Heat map's peak in a fracture box (grown by 5% of the film): {share}.", ""]
+    title = name.replace("auroc_by_", "AUROC by ").replace("_", " ")
+    if not rows:
+        return []
+    lines = [
+        f"| {kind or 'not stated'} | {row['films']} | {row['auroc']} |"
+        if isinstance(row, dict)
+        else f"| {kind} | | {row} |"
+        for kind, row in rows.items()
+    ]
+    return [f"| {title} | films | value |", "|---|---|---|", *lines, ""]
+
+
+def _shown(value: Any) -> str:
+    return " to ".join(str(v) for v in value) if isinstance(value, list) else str(value)

@@ -1,0 +1,62 @@
+"""Curves and matrices of a card as PNG pictures."""
+
+import csv
+from pathlib import Path
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn as sns
+from sklearn.metrics import confusion_matrix, roc_curve
+
+from training.calibrate import Scores, Truth
+
+sns.set_theme(style="whitegrid", context="notebook")
+
+
+def training_curves(history: Path, out: Path) -> None:
+    """Loss, accuracy, precision, recall and AUC over the epochs of ``history.csv``."""
+    with history.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
+    epochs = np.arange(1, len(rows) + 1)
+    left.plot(epochs, [float(r["loss"]) for r in rows], color="black")
+    left.set(xlabel="epoch", ylabel="training loss")
+    for name in ("accuracy", "precision", "recall", "auc"):
+        right.plot(epochs, [float(r[name]) for r in rows], label=name)
+    right.set(xlabel="epoch", ylabel="validation, at 0.5", ylim=(0, 1.02))
+    right.legend()
+    _save(figure, out)
+
+
+def confusion(truth: list[str], decided: list[str], labels: tuple[str, ...], out: Path) -> None:
+    """Confusion matrix over ``labels``."""
+    figure, axis = plt.subplots(figsize=(4.2, 3.6))
+    counts = confusion_matrix(truth, decided, labels=labels)
+    names = {"xticklabels": labels, "yticklabels": labels}
+    sns.heatmap(counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axis, **names)
+    axis.set(xlabel="decided", ylabel="truth")
+    _save(figure, out)
+
+
+def roc_and_reliability(probability: Scores, truth: Truth, out: Path, bins: int = 10) -> None:
+    """ROC curve, and how often a stated probability comes true."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.8))
+    false_alarms, sensitivity, _ = roc_curve(truth, probability)
+    left.plot(false_alarms, sensitivity, color="black")
+    left.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    left.set(xlabel="1 - specificity", ylabel="sensitivity")
+    parts = np.array_split(np.argsort(probability), bins)
+    right.plot([0, 1], [0, 1], color="grey", linestyle=":")
+    right.plot([probability[p].mean() for p in parts], [truth[p].mean() for p in parts], "o-", color="black")
+    right.set(xlabel="stated probability", ylabel="observed frequency", xlim=(0, 1), ylim=(0, 1))
+    _save(figure, out)
+
+
+def _save(figure: plt.Figure, out: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(out, dpi=80)
+    plt.close(figure)

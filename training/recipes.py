@@ -1,0 +1,263 @@
+"""How each network is trained, and what its card says of it: one record a model, nothing else."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from predictors.spec import InputSpec, Scope
+from training.collections import Example
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of training; the backbone's first ``frozen`` stages keep their weights (-1: all of them)."""
+
+    epochs: int
+    learning_rate: float
+    frozen: int
+    size: int | None = None  # train smaller than the input at first: cheaper, and coarse features come first
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Ranges of the random changes that a film goes through each time it is shown."""
+
+    rotate: float = 10.0  # degrees, either way
+    scale: float = 0.12
+    stretch: float = 0.08
+    shift: float = 0.06  # of the film's side
+    flip: bool = True
+    flip_vertical: bool = False
+    gamma: float = 0.3  # log range
+    contrast: float = 0.15
+    noise: float = 0.03
+    blur: float = 0.3  # probability
+    erase: float = 0.25  # probability of one blanked rectangle
+    invert: float = 0.0
+    grey: float = 0.0  # probability of dropping colour
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that ``training.train`` needs to know of one network."""
+
+    name: str
+    title: str
+    collection: str
+    framework: Literal["keras", "torch"]
+    weights_file: str
+    architecture: str
+    labels: tuple[str, ...]
+    positive: str
+    input: InputSpec
+    activation: Literal["sigmoid", "softmax"]
+    pooling: Literal["mean", "logsumexp"]
+    phases: tuple[Phase, ...]
+    scope: Scope | None
+    data: tuple[str, ...]
+    licence: str
+    reads: str = ""
+    limits: tuple[str, ...] = ()
+    threshold_rule: Literal["sensitivity", "balanced", "confidence"] = "balanced"
+    relabel: dict[str, str] = field(default_factory=dict)  # collection's label -> network's label
+    keep: Callable[[Example], bool] = lambda example: True
+    balance: Literal["label", "source", "scanner"] = "label"  # every value times label weighs the same in the loss
+    augmentation: Augmentation = Augmentation()
+    batch: int = 32
+    seed: int = 0
+    box_weight: float = 0.0
+    teacher: str | None = None
+    distil_weight: float = 0.0
+    start: Literal["imagenet", "scratch"] = "imagenet"
+
+
+FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"
+KERMANY = "Chest X-Ray Images (Pneumonia), Kermany et al. 2018, Guangzhou, children 1 to 5, CC BY 4.0"
+NIH = "NIH ChestX-ray14 (Wang et al. 2017), NIH Clinical Center, adults"
+DDSM = "DDSM (Heath et al. 2001), University of South Florida, for research and teaching, citation required"
+BONE_BREAK = "Bone Break Classification (Roboflow curso-rphcb), declared CC BY 4.0 by its uploaders"
+SCIENCE_RESEARCH = "Science Research 2022 (Roboflow), declared CC BY 4.0 by its uploaders"
+IMAGENET_TEACHER = "taught by an ImageNet-trained MobileNetV2 (Apache-2.0) that was fine-tuned on the same films"
+IMAGENET_START = "ImageNet-trained MobileNetV2 or SqueezeNet 1.1 as the starting point, Apache-2.0"
+
+TYPE_FLAGS_OUT = {"not_radiograph", "not_limb", "wrong_class", "unreadable", "no_fracture_visible"}
+
+_FRACTURES = Recipe(
+    name="bone_fracture",
+    title="Bone fracture",
+    collection="bone_fracture",
+    framework="keras",
+    weights_file="model.keras",
+    architecture="efficientnet_b0",
+    labels=("fracture", "normal"),
+    positive="fracture",
+    # Keras' EfficientNet scales 0..255 itself, so the windowed film is handed over in that range.
+    input=InputSpec(224, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+    activation="sigmoid",
+    pooling="logsumexp",
+    phases=(Phase(14, 1.5e-3, 0, size=128), Phase(8, 8e-4, 0, size=160), Phase(6, 3e-4, 3)),
+    scope="limb",
+    data=(FRACATLAS, IMAGENET_TEACHER),
+    licence="MIT",
+    reads="radiographs of hands, legs, hips and shoulders, one view at a time",
+    limits=(
+        "Learnt from three hospitals of one country; films of other equipment may be judged less well.",
+        "Body part and metal implants go along with the label in FracAtlas, and may sway the network.",
+        "A hairline fracture can vanish when the film is brought to the network's input size.",
+        "Skull, spine and ribs are not what it reads.",
+    ),
+    augmentation=Augmentation(rotate=20, flip_vertical=True),
+    box_weight=1.0,
+    teacher="fracture_teacher",
+    distil_weight=1.0,
+    start="scratch",
+)
+
+_FRACTURE_TEACHER = replace(
+    _FRACTURES,
+    name="fracture_teacher",
+    title="Teacher of the fracture networks",
+    architecture="mobilenet_v2",
+    input=InputSpec(224, "pad"),
+    phases=(Phase(1, 2e-3, -1), Phase(12, 6e-4, 4)),
+    teacher=None,
+    distil_weight=0.0,
+    start="imagenet",
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        _FRACTURES,
+        replace(
+            _FRACTURES,
+            name="fracture_detection",
+            title="Fracture, second reader",
+            framework="torch",
+            weights_file="model.pth",
+            architecture="resnet18",
+            labels=("fractured", "not fractured"),
+            positive="fractured",
+            relabel={"fracture": "fractured", "normal": "not fractured"},
+            input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            activation="softmax",
+            phases=(Phase(12, 1.5e-3, 0, size=128), Phase(14, 6e-4, 0)),
+            teacher="second_fracture_teacher",
+            seed=1,
+        ),
+        _FRACTURE_TEACHER,
+        replace(_FRACTURE_TEACHER, name="second_fracture_teacher", seed=1),
+        Recipe(
+            name="fracture_type",
+            title="Fissure or fracture",
+            collection="fracture_type",
+            framework="keras",
+            weights_file="model.h5",
+            architecture="mobilenet_v2",
+            labels=("fisura", "fractura"),
+            positive="fractura",
+            input=InputSpec(224, "pad"),
+            activation="sigmoid",
+            pooling="mean",
+            phases=(Phase(2, 2e-3, -1), Phase(18, 4e-4, 4)),
+            scope="limb",
+            data=(BONE_BREAK, SCIENCE_RESEARCH, IMAGENET_START),
+            licence="MIT",
+            reads="radiographs of limbs on which a fracture was already found",
+            limits=(
+                "It always compares fissure with fracture: it does not say whether there is a fracture at all.",
+                "Two small sources with different looks; labels were given by their uploaders.",
+                "Confidence is low on most films; below the threshold it declines to name a class.",
+            ),
+            threshold_rule="confidence",
+            keep=lambda e: e.label != "untyped" and e.facts.get("flag", "") not in TYPE_FLAGS_OUT,
+            balance="source",
+            augmentation=Augmentation(rotate=25, scale=0.2, flip_vertical=True, erase=0.4),
+        ),
+        Recipe(
+            name="breast_cancer",
+            title="Mammogram risk",
+            collection="breast_cancer",
+            framework="keras",
+            weights_file="model.keras",
+            architecture="mobilenet_v2",
+            labels=("benign", "malignant"),
+            positive="malignant",
+            input=InputSpec(288, "stretch"),
+            activation="sigmoid",
+            pooling="logsumexp",
+            phases=(Phase(2, 2e-3, -1), Phase(12, 4e-4, 4)),
+            scope="mammogram",
+            data=(DDSM, IMAGENET_START),
+            licence="MIT",
+            reads="mammograms, one view at a time (CC or MLO), digitised film or digital",
+            limits=(
+                "Learnt from digitised films of the 1990s; expect a drop on digital mammography.",
+                "Every training film showed an abnormality, benign or malignant: it was not taught to screen.",
+                "Small calcifications are not visible at the network's input size.",
+            ),
+            balance="scanner",
+            augmentation=Augmentation(rotate=12, flip_vertical=True, gamma=0.4, contrast=0.25),
+        ),
+        Recipe(
+            name="pneumonia",
+            title="Pneumonia",
+            collection="pneumonia",
+            framework="keras",
+            weights_file="model.h5",
+            architecture="mobilenet_v2",
+            labels=("Normal", "Pneumonia"),
+            positive="Pneumonia",
+            relabel={"normal": "Normal", "pneumonia": "Pneumonia"},
+            input=InputSpec(224, "stretch"),
+            activation="sigmoid",
+            pooling="mean",
+            phases=(Phase(1, 2e-3, -1), Phase(5, 5e-4, 4)),
+            scope="chest",
+            data=(KERMANY, NIH, IMAGENET_START),
+            licence="MIT",
+            reads="frontal chest radiographs",
+            limits=(
+                "Most training films show children aged 1 to 5 of one hospital; adults are read less well.",
+                "Adult labels were mined from reports and are noisy.",
+                "Other findings (effusion, oedema, tumour) can look like pneumonia to it.",
+            ),
+            threshold_rule="sensitivity",
+            keep=lambda e: e.source != "kermany_fullsize",  # copies of films that kermany holds already
+            balance="source",
+            augmentation=Augmentation(rotate=8, gamma=0.4, contrast=0.25),
+        ),
+        Recipe(
+            name="scope",
+            title="Scope guard",
+            collection="scope",
+            framework="torch",
+            weights_file="model.pth",
+            architecture="squeezenet1_1",
+            labels=("chest", "limb", "mammogram", "out"),
+            positive="out",
+            input=InputSpec(160, "pad", colour="rgb", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            activation="softmax",
+            pooling="mean",
+            phases=(Phase(1, 2e-3, -1), Phase(8, 3e-4, 2)),
+            scope=None,
+            data=(
+                FRACATLAS,
+                KERMANY,
+                NIH,
+                DDSM,
+                BONE_BREAK,
+                SCIENCE_RESEARCH,
+                "RSNA 2018 normals on NIH films",
+                "public pictures of eleven kinds that are no films of these three, for research",
+                IMAGENET_START,
+            ),
+            licence="MIT",
+            augmentation=Augmentation(rotate=15, scale=0.25, stretch=0.25, flip_vertical=True, grey=0.5, blur=0.5),
+            batch=64,
+        ),
+    )
+}

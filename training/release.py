@@ -1,0 +1,121 @@
+"""A trained network becomes what ships: weights of record, compiled twin, spec.json, pictures and card."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from predictors.convert import convert
+from predictors.probability import log_odds, probabilities
+from predictors.runtime import Network, sha256_of, twin_sha256
+from predictors.spec import FileRecord, ModelSpec
+from training import calibrate, pictures
+from training.card import write_card
+from training.collections import Example
+from training.evaluate import Outputs, measure, measure_scope, positive_probability, run, truth_of
+from training.loop import HISTORY
+from training.networks import KerasMirror, fold_to_half
+from training.networks import Network as TorchNetwork
+from training.recipes import Recipe
+
+VERSION = "1.0.0"
+TWIN = "twin.xml"
+
+
+def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Path, out: Path) -> ModelSpec:
+    """Write everything of ``recipe`` into ``out``; calibration, threshold and figures come from ``val``."""
+    out.mkdir(parents=True, exist_ok=True)
+    weights = out / recipe.weights_file
+    fold_to_half(network)
+    save_weights(network, recipe, weights)
+    spec = ModelSpec(
+        name=recipe.name,
+        title=recipe.title,
+        version=VERSION,
+        framework=recipe.framework,
+        architecture=recipe.architecture,
+        labels=recipe.labels,
+        positive=recipe.positive,
+        input=recipe.input,
+        activation=recipe.activation,
+        temperature=1.0,
+        bias=0.0,
+        threshold=0.5,
+        threshold_rule="",
+        weights=FileRecord(recipe.weights_file, sha256_of(weights)),
+        pooling=recipe.pooling,
+        scope=recipe.scope,
+        data=recipe.data,
+        licence=recipe.licence,
+    )
+    difference = convert(weights, spec, out / TWIN)
+    spec = replace(spec, twin=FileRecord(TWIN, twin_sha256(out / TWIN)))
+    outputs = run(Network(out / TWIN, spec), spec, val)
+    spec = calibrated(spec, recipe, val, outputs)
+    spec = replace(spec, metrics={"validation": measured(spec, recipe, val, outputs), "twin_difference": difference})
+    spec.write(out)
+    draw(spec, recipe, val, outputs, work, out)
+    write_card(spec, recipe, out)
+    return spec
+
+
+def save_weights(network: TorchNetwork, recipe: Recipe, path: Path) -> None:
+    """Write the weights of record in the recipe's format."""
+    if isinstance(network, KerasMirror):
+        from training.keras_files import save
+
+        save(network, recipe, path)
+    else:
+        torch.save({name: _small(value) for name, value in network.net.state_dict().items()}, path)
+
+
+def _small(value: Tensor) -> Tensor:
+    half = value.half()
+    same = value.is_floating_point() and torch.equal(half.float(), value)
+    return (half if same else value).contiguous()
+
+
+def calibrated(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs) -> ModelSpec:
+    """``spec`` with the temperature, bias and threshold that the validation films give."""
+    if len(recipe.labels) > 2:
+        targets = np.array([recipe.labels.index(e.label) for e in val])
+        temperature = calibrate.temperature_of(outputs.logits.astype(np.float64), targets)
+        spec = replace(spec, temperature=round(temperature, 6))
+        every = [probabilities(logits, spec) for logits in outputs.logits]
+        own = {
+            kind: np.array([p[kind] for p, e in zip(every, val, strict=True) if e.label == kind])
+            for kind in recipe.labels
+            if kind != recipe.positive
+        }
+        return replace(spec, threshold=calibrate.admission(own), threshold_rule=calibrate.RULES["admit"])
+    truth = truth_of(val, recipe)
+    temperature, bias = calibrate.platt(log_odds(outputs.logits, spec), truth)
+    spec = replace(spec, temperature=round(temperature, 6), bias=round(bias, 6))
+    cut = calibrate.threshold(positive_probability(spec, outputs), truth, recipe.threshold_rule)
+    return replace(spec, threshold=cut, threshold_rule=calibrate.RULES[recipe.threshold_rule])
+
+
+def measured(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs) -> dict[str, Any]:
+    """The figures of the validation films."""
+    if len(spec.labels) > 2:
+        return measure_scope(spec, val, outputs)
+    return measure(spec, recipe, val, outputs)
+
+
+def draw(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs, work: Path, out: Path) -> None:
+    """The card's pictures."""
+    pictures.training_curves(work / HISTORY, out / "training.png")
+    truth = [recipe.relabel.get(e.label, e.label) for e in val]
+    if len(spec.labels) > 2:
+        every = [probabilities(logits, spec) for logits in outputs.logits]
+        decided = [max(p, key=p.__getitem__) for p in every]
+    else:
+        probability = positive_probability(spec, outputs)
+        cut = 0.5 if recipe.threshold_rule == "confidence" else spec.threshold
+        negative = next(label for label in spec.labels if label != spec.positive)
+        decided = [spec.positive if p >= cut else negative for p in probability]
+        pictures.roc_and_reliability(probability, truth_of(val, recipe), out / "roc.png")
+    pictures.confusion(truth, decided, spec.labels, out / "confusion.png")
