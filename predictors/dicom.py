@@ -1,0 +1,318 @@
+"""A DICOM file becomes pixels as a reader would see them.
+
+The order is that of DICOM PS3.3 C.11 (and PS3.4 N.2): stored value -> modality -> values of interest ->
+polarity. A stored value has at most 16 bits, so the whole chain is computed once for each value that a
+pixel can have, in float64, and the film is then looked up in that table: exact, and as fast as one copy.
+
+Only the elements named in ``_ELEMENTS`` are ever parsed; nothing about the patient is.
+"""
+
+import logging
+import struct
+import warnings
+import zlib
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom import uid
+from pydicom.encaps import get_frame
+from pydicom.filereader import read_dataset
+from pydicom.multival import MultiValue
+from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+
+from predictors.errors import CorruptImage, ImageTooLarge, SecondLookError, UnsupportedImage
+
+SEVERAL_FRAMES = "The file holds more than one picture; send one film as a single-frame file."
+_NO_PICTURE = "This DICOM file holds no picture of a kind that we read; send a single-frame radiograph."
+_UNKNOWN_CODING = "This DICOM file is compressed in a way that we do not read; export it uncompressed."
+
+# pydicom's messages quote the values of elements, so none may reach a log or a stream. This is said once, at
+# import: `warnings.catch_warnings` swaps a process-wide list, which two threads that decode would corrupt.
+logging.getLogger("pydicom").propagate = False
+warnings.filterwarnings("ignore", module="pydicom")
+
+_MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
+_THREE_SAMPLES = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_ELEMENTS = [
+    *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows"),
+    *("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
+    *("PixelPaddingRangeLimit", "ModalityLUTSequence", "RescaleIntercept", "RescaleSlope", "VOILUTSequence"),
+    *("WindowCenter", "WindowWidth", "VOILUTFunction", "PixelData", "ExtendedOffsetTable"),
+    *("ExtendedOffsetTableLengths", "PaletteColorLookupTableUID"),
+    *(f"{c}PaletteColorLookupTableDescriptor" for c in ("Red", "Green", "Blue")),
+    *(f"{c}PaletteColorLookupTableData" for c in ("Red", "Green", "Blue")),
+    *(f"Segmented{c}PaletteColorLookupTableData" for c in ("Red", "Green", "Blue")),
+]
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether ``data`` is DICOM Part 10, or a data set with no preamble (first group 0002 or 0008)."""
+    return _is_part10(data) or data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+
+
+def decode_dicom(data: bytes, max_pixels: int) -> NDArray[Any]:
+    """Pixels of the only frame: H x W uint16, 0..65535, more = brighter; or H x W x 3 uint8 RGB.
+
+    Raises UnsupportedImage (no picture, several frames, a coding that we lack), ImageTooLarge (by the header,
+    before any pixel is decoded) or CorruptImage.
+    """
+    try:
+        _check_inflated_size(data, max_pixels)
+        _check_header(_parse(data, stop_before_pixels=True), max_pixels)
+        film = _parse(data)
+        stored = _decode(film)
+        if film.PhotometricInterpretation in _MONOCHROME:
+            return _grey(film, stored)
+        return _rgb(film, stored)
+    except SecondLookError:
+        raise
+    except MemoryError:
+        raise ImageTooLarge from None
+    except Exception:  # whatever pydicom or a codec makes of broken bytes; its message may quote the file
+        raise CorruptImage from None
+
+
+# Reading the header
+
+
+def _is_part10(data: bytes) -> bool:
+    return data[128:132] == b"DICM"
+
+
+def _parse(data: bytes, stop_before_pixels: bool = False) -> Any:
+    """The picture's own elements, as a pydicom data set with a transfer syntax."""
+    part10 = _is_part10(data)
+    try:
+        film = pydicom.dcmread(
+            BytesIO(data), stop_before_pixels=stop_before_pixels, force=not part10, specific_tags=_ELEMENTS
+        )
+    except Exception:
+        if part10:
+            raise
+        raise UnsupportedImage from None  # it only looked like a data set
+    if "TransferSyntaxUID" not in film.file_meta:
+        implicit, little = film.original_encoding
+        explicit = uid.ExplicitVRLittleEndian if little else uid.ExplicitVRBigEndian
+        film.file_meta.TransferSyntaxUID = uid.ImplicitVRLittleEndian if implicit else explicit
+    return film
+
+
+def _check_inflated_size(data: bytes, max_pixels: int) -> None:
+    """Refuse a deflated data set that would unpack to more than any film we accept (PS3.5 A.5).
+
+    pydicom inflates all of it before it reads the first element, so the header cannot warn us.
+    """
+    stream = BytesIO(data)
+    stream.seek(132 if _is_part10(data) else 0)
+    meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
+    if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
+        return
+    inflater, packed, size = zlib.decompressobj(-zlib.MAX_WBITS), stream.read(), 0
+    while packed and not inflater.eof:
+        size += len(inflater.decompress(packed, 1 << 20))
+        packed = inflater.unconsumed_tail
+        if size > 2 * 3 * max_pixels:  # three samples of two bytes each
+            raise ImageTooLarge
+
+
+def _check_header(film: Any, max_pixels: int) -> None:
+    """Everything that can be refused without decoding a pixel (PS3.3 C.7.6.3)."""
+    if "Rows" not in film or "Columns" not in film:
+        raise UnsupportedImage(_NO_PICTURE)  # a report, a plan, a waveform
+    if int(film.get("NumberOfFrames") or 1) > 1:
+        raise UnsupportedImage(SEVERAL_FRAMES)
+    if int(film.Rows) * int(film.Columns) > max_pixels:
+        raise ImageTooLarge
+    samples = {**dict.fromkeys((*_MONOCHROME, "PALETTE COLOR"), 1), **dict.fromkeys(_THREE_SAMPLES, 3)}
+    if (
+        samples.get(film.PhotometricInterpretation) != film.SamplesPerPixel
+        or film.BitsAllocated not in (8, 16)
+        or not 1 <= film.BitsStored <= film.BitsAllocated
+    ):
+        raise UnsupportedImage(_NO_PICTURE)
+
+
+# Decoding
+
+
+def _decode(film: Any) -> NDArray[Any]:
+    """Stored values, H x W or H x W x 3 (RGB: pydicom converts from YBR), in the machine's byte order."""
+    if "PixelData" not in film:
+        raise CorruptImage  # it describes a picture, and ends before it
+    syntax = uid.UID(film.file_meta.TransferSyntaxUID)
+    try:
+        available = get_decoder(syntax).is_available
+    except NotImplementedError:
+        available = False
+    if not available:
+        raise UnsupportedImage(_UNKNOWN_CODING)
+    plugin = ""
+    if syntax.is_encapsulated:
+        # Always the same decoder: the same numbers whatever else is installed. RLE stays with pydicom, since
+        # pylibjpeg's panics on broken data, which is no `Exception` and would go past every handler.
+        plugin = "pydicom" if syntax == uid.RLELossless else "pylibjpeg"
+        frame = get_frame(film.PixelData, 0, number_of_frames=1)
+        if _codestream_size(frame) not in (None, (film.Rows, film.Columns)):
+            raise CorruptImage
+    pixels: NDArray[Any] = pixel_array(film, decoding_plugin=plugin)
+    if pixels.shape[:2] != (film.Rows, film.Columns):
+        raise CorruptImage
+    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+
+
+def _codestream_size(frame: bytes) -> tuple[int, int] | None:
+    """Rows and columns that a JPEG, JPEG-LS or JPEG 2000 stream says it has; None if it is none of them.
+
+    A codec believes the stream, not the DICOM header, so a small header could hide a huge picture.
+    """
+    if frame[:2] != b"\xff\xd8":
+        siz = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000: ITU-T T.800 A.5.1; some wrap it in JP2 boxes
+        if siz < 0:
+            return None
+        right, bottom, left, top = struct.unpack_from(">4I", frame, siz + 8)
+        return bottom - top, right - left
+    at = 2
+    while at < len(frame):  # JPEG segments up to the frame header: ITU-T T.81 B.1.1.4, T.87 C.2.2
+        marker = frame[at + 1]
+        if frame[at] != 0xFF:
+            raise CorruptImage
+        if marker == 0xFF:  # a fill byte
+            at += 1
+        elif marker == 0xF7 or (0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC)):
+            rows, columns = struct.unpack_from(">2H", frame, at + 5)
+            return rows, columns
+        else:
+            at += 2 + int(struct.unpack_from(">H", frame, at + 2)[0])
+    raise CorruptImage
+
+
+# Grey: stored value -> modality -> values of interest -> polarity
+
+
+def _grey(film: Any, stored: NDArray[Any]) -> NDArray[np.uint16]:
+    """Stored values (8 or 16 bits, signed or not) -> H x W uint16, 0 = black, 65535 = white."""
+    codes = stored.view(f"u{stored.itemsize}")
+    levels = np.arange(1 << 8 * stored.itemsize, dtype=codes.dtype).view(stored.dtype)
+    padding = _padding(film, levels)
+    values = _modality(film, levels.astype(np.float64))
+    brightness = _voi_lut(film, values)
+    if brightness is None:
+        brightness = _voi_window(film, values)
+    if brightness is None:
+        brightness = _whole_range(values, _shown(film, codes, levels) & ~padding)
+    # Polarity is told by the photometric interpretation alone: Presentation LUT Shape INVERSE says the same
+    # thing a second time (PS3.3 C.11.6), and must not undo it.
+    if film.PhotometricInterpretation == "MONOCHROME1":
+        brightness = 1 - brightness
+    brightness[padding] = 0  # outside the film is background, in either polarity
+    return np.asarray(np.rint(brightness * 65535).astype(np.uint16)[codes])
+
+
+def _padding(film: Any, levels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which levels mark pixels that are no part of the film (PS3.3 C.7.5.1.1.2)."""
+    value = film.get("PixelPaddingValue")
+    if value is None:
+        return np.zeros(levels.shape, bool)
+    limit = film.get("PixelPaddingRangeLimit")
+    # Writers confuse signed and unsigned here: take the bits, and read them as the pixels are read.
+    pair = np.array([value, value if limit is None else limit], np.int64).astype(levels.dtype)
+    return np.asarray((levels >= pair.min()) & (levels <= pair.max()))
+
+
+def _modality(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Modality LUT, or rescale slope and intercept (PS3.3 C.11.1)."""
+    if film.get("ModalityLUTSequence"):
+        table, first, _ = _table(film, film.ModalityLUTSequence[0], values)
+        return _looked_up(values, table, first)
+    slope, intercept = film.get("RescaleSlope"), film.get("RescaleIntercept")
+    # A slope of 0 would erase the film; it is a writer's "not set".
+    return np.asarray(values * float(slope or 1) + float(intercept or 0))
+
+
+def _voi_lut(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Brightness 0..1 by the first VOI LUT, which comes before any window (PS3.3 C.11.2.1.1)."""
+    if not film.get("VOILUTSequence"):
+        return None
+    table, first, bits = _table(film, film.VOILUTSequence[0], values)
+    return np.asarray(np.clip(_looked_up(values, table, first) / (2**bits - 1), 0, 1))
+
+
+def _voi_window(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Brightness 0..1 by the first window (PS3.3 C.11.2.1.2 and C.11.2.1.3); None without a valid one."""
+    center, width = (_first_number(film.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None or width <= 0:
+        return None  # a width of 0 is what some writers put for "none"
+    function = str(film.get("VOILUTFunction") or "LINEAR").upper()
+    if function == "SIGMOID":
+        return np.asarray(1 / (1 + np.exp(np.clip(-4 * (values - center) / width, -700, 700))))
+    if function != "LINEAR_EXACT":  # LINEAR counts whole values, from center - 0.5 - (width - 1) / 2
+        center, width = center - 0.5, width - 1
+        if width <= 0:
+            return None if width < 0 else (values > center).astype(np.float64)
+    return np.asarray(np.clip((values - center) / width + 0.5, 0, 1))
+
+
+def _shown(film: Any, codes: NDArray[Any], levels: NDArray[Any]) -> NDArray[np.bool_]:
+    """The levels that a film without a window is shown by.
+
+    The whole range of 8 bits, or from the lowest to the highest value present if there are more: so that the
+    film looks as it does in an 8-bit or in a 16-bit PNG.
+    """
+    shown = np.zeros(levels.shape, bool)
+    if film.BitsStored > 8:
+        shown[codes] = True
+        return shown
+    lowest = -(1 << film.BitsStored - 1) if film.PixelRepresentation else 0
+    return np.asarray((levels >= lowest) & (levels < lowest + (1 << film.BitsStored)))
+
+
+def _whole_range(values: NDArray[np.float64], shown: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Brightness 0..1 from the lowest to the highest value shown; a constant film is black."""
+    low, high = (values[shown].min(), values[shown].max()) if shown.any() else (0.0, 0.0)
+    return np.clip((values - low) / (high - low), 0, 1) if high > low else np.zeros_like(values)
+
+
+def _table(film: Any, item: Any, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], int, int]:
+    """A lookup table, the first value that it maps, and the bits of its entries (PS3.3 C.11.1.1)."""
+    count, first, bits = (int(number) for number in item.LUTDescriptor)
+    count = count or 1 << 16
+    if first >= 1 << 15 and values.min() < 0:
+        first -= 1 << 16  # a negative first value, stored in an unsigned element
+    data = item.LUTData
+    if isinstance(data, bytes):
+        word = "u1" if len(data) < 2 * count else "<u2" if film.original_encoding[1] else ">u2"
+        data = np.frombuffer(data, word)
+    table = np.atleast_1d(np.asarray(data, np.float64))[:count]
+    if len(table) < count:
+        raise CorruptImage
+    return table, first, bits
+
+
+def _looked_up(values: NDArray[np.float64], table: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+    """``values`` through ``table``; outside it, its first and last entries hold."""
+    index = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.intp)
+    return np.asarray(table[index])
+
+
+def _first_number(value: Any) -> float | None:
+    """A number of an element with one value or several; None if it is absent, empty or not finite."""
+    first = next(iter(value), None) if isinstance(value, MultiValue) else value
+    number = float("nan" if first in (None, "") else first)
+    return number if np.isfinite(number) else None
+
+
+# Colour
+
+
+def _rgb(film: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
+    """A photograph or a screen capture: H x W x 3, scaled from the bits it has to 8 (PS3.3 C.7.6.3.1.2)."""
+    bits = int(film.BitsStored)
+    if film.PhotometricInterpretation == "PALETTE COLOR":
+        stored = apply_color_lut(stored, film)
+        bits = 8 * stored.itemsize
+    if bits == 8:
+        return np.asarray(stored, np.uint8)
+    return np.asarray(np.rint(stored * (255 / (2**bits - 1))), np.uint8)

@@ -1,0 +1,108 @@
+"""The life cycle: read -> scope -> preprocess -> infer -> calibrate, and every way out of it."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from predictors.errors import CorruptImage, EmptyFile, MissingFile, OutOfScope, TooManyFiles, UnknownModel
+from predictors.predictor import Answer
+from predictors.registry import Service, models
+from tests.drawings import dicom, drawn_deep_film, drawn_film, drawn_photo, encoded
+
+NAMES = ["bone_fracture", "fracture_detection", "fracture_type", "breast_cancer", "pneumonia"]
+
+
+def steady(answer: Answer) -> Answer:
+    """An answer without the time it took."""
+    return {**answer, "meta": {k: v for k, v in answer["meta"].items() if k != "elapsed_ms"}}
+
+
+def test_the_models_are_found_in_the_contracts_order(service: Service) -> None:
+    assert [model.name for model in models()] == NAMES
+    assert [predictor.name for predictor in service.predictors] == NAMES
+
+
+def test_an_unknown_model(service: Service) -> None:
+    with pytest.raises(UnknownModel):
+        service["spleen"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bytes_a_path_and_many_threads_give_the_same_answer(open_guard: Service, name: str, tmp_path: Path) -> None:
+    predictor = open_guard[name]
+    data = encoded(drawn_film(300, 260), "PNG")
+    path = tmp_path / "film.png"
+    path.write_bytes(data)
+    first = steady(predictor.predict(data, "film.png"))
+    assert steady(predictor.predict(path, "film.png")) == first
+    assert steady(predictor.predict(str(path), "film.png")) == first
+    with ThreadPoolExecutor(4) as pool:
+        others = [encoded(drawn_film(200 + i, 260), "PNG") for i in range(4)]
+        answers = list(pool.map(lambda film: predictor.predict(film, "film.png"), [data, *others] * 3))
+    assert [steady(answer) for answer in answers[:: len(others) + 1]] == [first] * 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_16_bits_and_dicom_of_the_same_film_answer_alike(open_guard: Service, name: str) -> None:
+    predictor = open_guard[name]
+    deep = drawn_deep_film(300, 260)
+    as_png, as_dicom = (predictor.examine(data) for data in (encoded(deep, "PNG"), dicom(deep)))
+    assert as_png.probabilities == pytest.approx(as_dicom.probabilities, abs=1e-4)
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "fracture_type"])
+def test_a_colour_photo_is_out_of_scope(service: Service, name: str) -> None:
+    with pytest.raises(OutOfScope, match=r"This does not look like .+; send a film of that kind\."):
+        service[name].predict(encoded(drawn_photo(300, 260), "PNG"))
+
+
+def test_fracture_type_answers_a_photo_in_its_own_shape_and_gives_it_no_heat_map(service: Service) -> None:
+    photo = encoded(drawn_photo(300, 260), "PNG")
+    answer = service["fracture_type"].predict(photo)
+    assert (answer["success"], answer["meta"]["in_scope"]) == (0, False)
+    with pytest.raises(OutOfScope):
+        service["fracture_type"].heatmap(photo)
+
+
+@pytest.mark.parametrize(
+    ("source", "error"), [(None, MissingFile), (b"", EmptyFile), (b"\xff\xd8\xff\xe0", CorruptImage)]
+)
+def test_bad_input_is_refused_before_the_network(service: Service, source: bytes | None, error: type) -> None:
+    with pytest.raises(error):
+        service["pneumonia"].predict(source)
+
+
+def test_a_batch_keeps_its_order_and_survives_a_bad_file(open_guard: Service) -> None:
+    film = encoded(drawn_film(300, 260), "PNG")
+    batch = open_guard["breast_cancer"].predict_batch([(film, "a.png"), (b"", "b.png"), (film, "c.png")])
+    assert (batch["total_images"], batch["successful"], batch["failed"]) == (3, 2, 1)
+    assert [row["filename"] for row in batch["results"]] == ["a.png", "b.png", "c.png"]
+    assert set(batch["results"][0]) == {"filename", "prediction", "confidence", "probabilities"}
+    assert set(batch["results"][1]) == {"filename", "error"}
+    assert list(batch["summary"]) == ["malignant", "benign"]
+    assert sum(batch["summary"].values()) == 2
+    alone = open_guard["breast_cancer"].predict(film)
+    assert batch["results"][2]["probabilities"] == alone["probabilities"]
+
+
+def test_a_batch_of_eleven_is_refused_and_nothing_is_read(service: Service) -> None:
+    unread = ("/nowhere/film.png", "film.png")
+    with pytest.raises(TooManyFiles):
+        service["breast_cancer"].predict_batch([unread] * 11)
+    with pytest.raises(MissingFile):
+        service["breast_cancer"].predict_batch([])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_heat_map_comes_with_its_peak(open_guard: Service, name: str) -> None:
+    picture, about = open_guard[name].heatmap(encoded(drawn_film(300, 260), "PNG"))
+    assert (picture.mode, picture.size) == ("RGB", (300, 260))
+    assert set(about) == {"peak", "label", "probability", "meta"}
+    assert all(0 <= coordinate <= 1 for coordinate in about["peak"])
+    assert about["label"] in open_guard[name].spec.labels
+
+
+def test_warm_up_loads_every_model(service: Service) -> None:
+    service.warm_up()
+    assert {predictor.status for predictor in service.predictors} == {"loaded"}
