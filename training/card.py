@@ -47,7 +47,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
     return "\n".join(
         [
             "---",
-            f"license: {spec.licence.lower()}",
+            *(["license: mit"] if spec.licence == "MIT" else ["license: other", f"license_name: {spec.licence}"]),
             f"library_name: {library}",
             "pipeline_tag: image-classification",
             "tags: [radiography, medical-imaging, image-classification, openvino]",

@@ -80,6 +80,7 @@ NIH = "NIH ChestX-ray14 (Wang et al. 2017), NIH Clinical Center, adults"
 DDSM = "DDSM (Heath et al. 2001), University of South Florida, for research and teaching, citation required"
 BONE_BREAK = "Bone Break Classification (Roboflow curso-rphcb), declared CC BY 4.0 by its uploaders"
 SCIENCE_RESEARCH = "Science Research 2022 (Roboflow), declared CC BY 4.0 by its uploaders"
+RESEARCH = "research-and-teaching"  # what the terms of its films allow
 IMAGENET_TEACHER = "taught by an ImageNet-trained MobileNetV2 (Apache-2.0) that was fine-tuned on the same films"
 IMAGENET_START = "ImageNet-trained MobileNetV2 or SqueezeNet 1.1 as the starting point, Apache-2.0"
 
@@ -98,7 +99,7 @@ _FRACTURES = Recipe(
     input=InputSpec(224, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     activation="sigmoid",
     pooling="logsumexp",
-    phases=(Phase(14, 1.5e-3, 0, size=128), Phase(8, 8e-4, 0, size=160), Phase(6, 3e-4, 3)),
+    phases=(Phase(12, 1.5e-3, 0, size=128), Phase(7, 8e-4, 0, size=160), Phase(5, 3e-4, 3)),
     scope="limb",
     data=(FRACATLAS, IMAGENET_TEACHER),
     licence="MIT",
@@ -144,12 +145,17 @@ RECIPES: dict[str, Recipe] = {
             relabel={"fracture": "fractured", "normal": "not fractured"},
             input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(12, 1.5e-3, 0, size=128), Phase(14, 6e-4, 0)),
+            phases=(Phase(10, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
             teacher="second_fracture_teacher",
             seed=1,
         ),
         _FRACTURE_TEACHER,
-        replace(_FRACTURE_TEACHER, name="second_fracture_teacher", seed=1),
+        replace(
+            _FRACTURE_TEACHER,
+            name="second_fracture_teacher",
+            phases=(Phase(1, 2e-3, -1), Phase(8, 6e-4, 4)),
+            seed=1,
+        ),
         Recipe(
             name="fracture_type",
             title="Fissure or fracture",
@@ -188,11 +194,11 @@ RECIPES: dict[str, Recipe] = {
             positive="malignant",
             input=InputSpec(288, "stretch"),
             activation="sigmoid",
-            pooling="logsumexp",
-            phases=(Phase(2, 2e-3, -1), Phase(12, 4e-4, 4)),
+            pooling="mean",
+            phases=(Phase(2, 2e-3, -1), Phase(12, 6e-4, 4)),
             scope="mammogram",
             data=(DDSM, IMAGENET_START),
-            licence="MIT",
+            licence=RESEARCH,
             reads="mammograms, one view at a time (CC or MLO), digitised film or digital",
             limits=(
                 "Learnt from digitised films of the 1990s; expect a drop on digital mammography.",
@@ -200,7 +206,9 @@ RECIPES: dict[str, Recipe] = {
                 "Small calcifications are not visible at the network's input size.",
             ),
             balance="scanner",
-            augmentation=Augmentation(rotate=12, flip_vertical=True, gamma=0.4, contrast=0.25),
+            augmentation=Augmentation(
+                rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1
+            ),
         ),
         Recipe(
             name="pneumonia",
@@ -255,7 +263,7 @@ RECIPES: dict[str, Recipe] = {
                 "public pictures of eleven kinds that are no films of these three, for research",
                 IMAGENET_START,
             ),
-            licence="MIT",
+            licence=RESEARCH,
             augmentation=Augmentation(rotate=15, scale=0.25, stretch=0.25, flip_vertical=True, grey=0.5, blur=0.5),
             batch=64,
         ),
