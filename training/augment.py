@@ -19,11 +19,12 @@ def _affine(count: int, plan: Augmentation) -> Tensor:
     zoom, stretch = torch.exp(_uniform(count, plan.scale)), torch.exp(_uniform(count, plan.stretch))
     mirror = torch.where(torch.rand(count) < 0.5 * plan.flip, -1.0, 1.0)
     upend = torch.where(torch.rand(count) < 0.5 * plan.flip_vertical, -1.0, 1.0)
+    across, down = zoom * stretch * mirror, zoom / stretch * upend
     matrix = torch.zeros(count, 2, 3)
-    matrix[:, 0, 0] = torch.cos(angle) * zoom * stretch * mirror
-    matrix[:, 0, 1] = -torch.sin(angle) * zoom
-    matrix[:, 1, 0] = torch.sin(angle) * zoom * mirror
-    matrix[:, 1, 1] = torch.cos(angle) * zoom / stretch * upend
+    matrix[:, 0, 0] = torch.cos(angle) * across
+    matrix[:, 0, 1] = -torch.sin(angle) * down
+    matrix[:, 1, 0] = torch.sin(angle) * across
+    matrix[:, 1, 1] = torch.cos(angle) * down
     matrix[:, :, 2] = torch.stack([_uniform(count, 2 * plan.shift), _uniform(count, 2 * plan.shift)], dim=1)
     return matrix
 

@@ -75,6 +75,8 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             else "- No ImageNet weights: trained from scratch, matching a teacher's features and evidence, small "
             "pictures first; class-weighted binary cross-entropy, averaged weights, the epoch of the best validation "
             "AUC.",
+            "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
+            "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
             f"- `{spec.weights.file}` SHA-256 `{spec.weights.sha256}`; compiled twin differs by at most "
             f"{spec.metrics['twin_difference']:.1e} in probability on random input.",

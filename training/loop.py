@@ -234,7 +234,7 @@ def fit(
     network = build(recipe, backbones)
     films, held = (FilmSet.read(part, recipe, work / "cache") for part in (train, val))
     learner = Learner(recipe, network, teacher)
-    steps = len(films.targets) // recipe.batch
+    steps = max(1, len(films.targets) // recipe.batch)
     history: list[dict[str, Any]] = []
     best, done = -1.0, (0, 0)
     state = None

@@ -206,9 +206,7 @@ RECIPES: dict[str, Recipe] = {
                 "Small calcifications are not visible at the network's input size.",
             ),
             balance="scanner",
-            augmentation=Augmentation(
-                rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1
-            ),
+            augmentation=Augmentation(rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1),
         ),
         Recipe(
             name="pneumonia",

@@ -1,0 +1,165 @@
+"""A finding, or a refusal, as the HTML that a person reads. Everything a sender wrote is escaped."""
+
+import base64
+from html import escape
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from predictors import heatmap
+from predictors.predictor import DISCLAIMER, Answer, Finding
+from predictors.scope import SEEN_AS
+from space.words import Words, figure, judges_confidence, words
+
+OPACITY = 45
+"""Of the heat map when it is first shown, in percent."""
+
+WAITING = '<p class="sl-waiting">The answer will appear here.</p>'
+
+
+def finding_html(finding: Finding, answer: Answer) -> str:
+    """The film with its heat map, and the answer in words; ``answer`` is the finding's JSON."""
+    return f'<div class="sl-result">{_picture(finding)}{_verdict(finding, answer)}</div>'
+
+
+def refusal_html(sentence: str, filename: str = "", film: Image.Image | None = None) -> str:
+    """Why there is no answer, with the film if it could be read at all."""
+    shown = ""
+    if film is not None:
+        film.thumbnail((heatmap.LONGEST_SIDE,) * 2)
+        shown = f'<figure class="sl-film">{_image(film, "The picture as it was read.")}</figure>'
+    name = f'<p class="sl-file">{escape(filename)}</p>' if filename else ""
+    return (
+        f'<div class="sl-result">{shown}<section class="sl-verdict sl-refused" role="alert">'
+        f"<h3>No answer for this file</h3><p>{escape(sentence)}</p>{name}</section></div>"
+    )
+
+
+# The film
+
+
+def _picture(finding: Finding) -> str:
+    film = _image(heatmap.film_layer(finding), "The film as it was read.")
+    if not finding.in_scope:
+        return f'<figure class="sl-film">{film}</figure>'
+    x, y = heatmap.peak(finding)
+    strongest = figure(float(heatmap.heat(finding).max()))
+    label = finding.likeliest if judges_confidence(finding.spec) else finding.spec.positive
+    of = escape(words(label).of)
+    heat = _image(heatmap.heat_layer(finding), f"Heat map of the evidence for {of}.", "sl-heat", "PNG")
+    slider = f"opacity-{finding.spec.name}"
+    return (
+        f'<figure class="sl-film" style="--sl-opacity: {OPACITY / 100}">'
+        f'<div class="sl-stack">{film}{heat}</div>'
+        f'<div class="sl-opacity"><label for="{slider}">Heat map opacity</label>'
+        f'<input id="{slider}" type="range" min="0" max="100" step="5" value="{OPACITY}">'
+        f'<output for="{slider}">{OPACITY}&#8239;%</output></div>'
+        f'<figcaption><span class="sl-scale" aria-hidden="true"></span> weak to strong evidence for {of}. '
+        f"The ring marks the strongest ({strongest} of 1), {x:.0%} across and {y:.0%} down.</figcaption></figure>"
+    )
+
+
+def _image(picture: Image.Image, alt: str, css: str = "", file_format: str = "JPEG") -> str:
+    stream = BytesIO()
+    if file_format == "JPEG":
+        picture.save(stream, "JPEG", quality=90)
+    else:
+        picture.save(stream, file_format, compress_level=4)
+    data = base64.b64encode(stream.getvalue()).decode()
+    return f'<img class="{css}" alt="{escape(alt)}" src="data:image/{file_format.lower()};base64,{data}">'
+
+
+# The answer
+
+
+def _verdict(finding: Finding, answer: Answer) -> str:
+    parts = [
+        _headline(finding, answer),
+        *(_bar(finding, label) for label in _barred(finding)),
+        _sentence(finding),
+        _badge(answer),
+        _details(finding, answer),
+        f'<p class="sl-caution">{escape(DISCLAIMER)}</p>',
+    ]
+    return f'<section class="sl-verdict" aria-live="polite">{"".join(parts)}</section>'
+
+
+def _answered(finding: Finding, answer: Answer) -> bool:
+    return finding.in_scope and answer.get("success", 1) == 1
+
+
+def _headline(finding: Finding, answer: Answer) -> str:
+    if _answered(finding, answer):
+        label = finding.likeliest if judges_confidence(finding.spec) else finding.label
+        flag = " sl-flag" if label == finding.spec.positive else ""
+        return f'<p class="sl-kicker">Answer</p><h3 class="sl-answer{flag}">{escape(words(label).headline)}</h3>'
+    if finding.in_scope:
+        title, why = "Not sure", "Neither label is probable enough to be named."
+    else:
+        seen_as = SEEN_AS.get(finding.spec.scope or "", "a film of that kind")
+        title, why = "Not a film that this model reads", f"This does not look like {seen_as}."
+    message = answer.get("message")
+    said = f'<p lang="es">{escape(str(message))}</p>' if message else ""
+    return f'<p class="sl-kicker">No answer</p><h3 class="sl-answer sl-unsure">{title}</h3><p>{why}</p>{said}'
+
+
+def _barred(finding: Finding) -> list[str]:
+    return list(finding.spec.labels) if judges_confidence(finding.spec) else [finding.spec.positive]
+
+
+def _bar(finding: Finding, label: str) -> str:
+    value, threshold = finding.probabilities[label], finding.spec.threshold
+    shown = figure(value, beside=threshold)
+    return (
+        f'<div class="sl-bar"><div class="sl-bar-words"><span>Probability of {escape(words(label).of)}</span>'
+        f"<strong>{shown}</strong></div>"
+        f'<div class="sl-track" role="img" aria-label="{shown} on a scale from 0 to 1, '
+        f'threshold at {figure(threshold)}"><span class="sl-fill" style="width: {value:.2%}"></span>'
+        f'<span class="sl-threshold" style="left: {threshold:.2%}"></span></div></div>'
+    )
+
+
+def _sentence(finding: Finding) -> str:
+    """Probability and threshold, said in words."""
+    spec = finding.spec
+    threshold = figure(spec.threshold)
+    if judges_confidence(spec):
+        said = (
+            f"A label is named from a probability of {threshold} on; below that, neither is sure enough. "
+            f'<span lang="es">Se nombra una clase a partir de una probabilidad de {threshold}.</span>'
+        )
+    else:
+        positive: Words = words(spec.positive)
+        probability = figure(finding.positive, beside=spec.threshold)
+        said = (
+            f"Probability of {escape(positive.of)} {probability}; "
+            f"called {escape(positive.called)} from {threshold} on (the mark on the bar)."
+        )
+    return f'<p class="sl-said">{said}</p>'
+
+
+def _badge(answer: Answer) -> str:
+    risk = answer.get("risk_assessment")
+    if not risk:
+        return ""
+    return (
+        f'<p class="sl-risk" style="--sl-risk: {escape(risk["color"])}">'
+        f'<span aria-hidden="true">{escape(risk["icon"])}</span> {escape(risk["level"])}</p>'
+    )
+
+
+def _details(finding: Finding, answer: Answer) -> str:
+    film, spec = finding.film, finding.spec
+    rows: list[tuple[str, Any]] = [
+        ("File", finding.filename),
+        ("Film", f"{film.width} × {film.height}, {film.format}"),
+    ]
+    if statistics := answer.get("image_statistics"):
+        rows.append(("Brightness", f"{statistics['brightness']} % (mean {statistics['mean_intensity']} of 255)"))
+        rows.append(("Contrast", f"{statistics['contrast']} % (deviation {statistics['std_intensity']})"))
+    if spec.scope:
+        rows.append(("Kind of film", f"{SEEN_AS[spec.scope]}: {figure(finding.scope_score)}"))
+    rows.append(("Model", f"{spec.name} {spec.version}, {finding.elapsed_ms:.0f} ms"))
+    cells = "".join(f"<div><dt>{term}</dt><dd>{escape(str(value))}</dd></div>" for term, value in rows if value)
+    return f'<dl class="sl-details">{cells}</dl>'

@@ -1,0 +1,181 @@
+"""The page: one tab from one predictor, and what there is to know about all of them."""
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from predictors.errors import FileTooLarge, OutOfScope, SecondLookError
+from predictors.image import MAX_BYTES, read_film
+from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor
+from predictors.registry import Service
+from predictors.scope import SEEN_AS
+from space.about import card, overview_html
+from space.batch import batch_html
+from space.refusals import foreseen, hush_gradio
+from space.render import WAITING, finding_html, refusal_html
+from space.routes import MODELS_QUEUE, add_routes
+from space.uploads import CHECK_EVERY, KEEP_FOR, received, received_all
+
+TITLE = "Second Look"
+PURPOSE = "A second reader for radiographs: five networks, each asked one question, each showing where it looked."
+QUEUE_SIZE = 40
+SESSIONS = 16
+
+_HERE = Path(__file__).parent
+STYLE = _HERE / "theme.css"
+
+_PAGE_EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False, **MODELS_QUEUE}
+"""The page's own events are no routes. Like the routes, they take a checked upload as it came."""
+
+
+def build(service: Service) -> gr.Blocks:
+    """The page and the named routes, ready to be mounted."""
+    page: gr.Blocks
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CHECK_EVERY, KEEP_FOR)) as page:
+        gr.HTML(_masthead())
+        with gr.Tabs():
+            for predictor in service.predictors:
+                with gr.Tab(predictor.title, id=predictor.name):
+                    _tab(predictor)
+            with gr.Tab("About the models", id="about"):
+                _about(service)
+        add_routes(service)
+        page.unload(_forget(page))
+    page.queue(max_size=QUEUE_SIZE, api_open=False)  # "open" means that callers may skip the queue
+    # Gradio keeps every session's last values in memory, films on the page among them.
+    page.state_session_capacity = SESSIONS
+    # Gradio checks that a caller's path is an upload only once an app is launched, and mounting one does not count:
+    # without this, any picture on this machine could be asked about.
+    page.has_launched = True
+    hush_gradio()
+    return page
+
+
+def head() -> str:
+    """What the page's HTML head needs besides Gradio's own."""
+    constants = json.dumps({"maxBytes": MAX_BYTES, "tooLarge": FileTooLarge.sentence})
+    script = (_HERE / "page.js").read_text(encoding="utf-8")
+    return f"<script>window.secondLook ??= {constants};\n{script}</script>"
+
+
+def theme() -> gr.themes.Base:
+    """Calm and legible, in the reader's own system fonts: no font is fetched from anywhere."""
+    soft = gr.themes.Soft(
+        primary_hue="teal",
+        neutral_hue="slate",
+        radius_size="md",
+        font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif"],
+        font_mono=["ui-monospace", "Menlo", "Consolas", "monospace"],
+    )
+    return soft.set(
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_400",
+        block_border_width="1px",
+        block_label_text_color="*primary_800",
+        block_label_background_fill_dark="*primary_800",
+    )
+
+
+def _masthead() -> str:
+    return (
+        f'<header class="sl-masthead"><h1>{TITLE}</h1><p class="sl-purpose">{PURPOSE}</p>'
+        f'<p class="sl-disclaimer"><strong>{DISCLAIMER}</strong></p></header>'
+    )
+
+
+def _forget(page: gr.Blocks) -> Any:
+    def forget(request: gr.Request) -> None:
+        page.state_holder.session_data.pop(request.session_hash or "", None)
+
+    return forget
+
+
+# One tab
+
+
+def _tab(predictor: Predictor) -> None:
+    with gr.Row(elem_classes="sl-tab"):
+        with gr.Column(scale=2, min_width=300, elem_classes="sl-ask"):
+            gr.HTML(_intro(predictor))
+            film = gr.File(label="Radiograph", height=170, elem_classes="sl-upload")
+            gr.HTML(_HINT)
+            clear = gr.Button("Clear", size="sm", variant="secondary", elem_classes="sl-clear")
+        with gr.Column(scale=5, min_width=320):
+            result = gr.HTML(WAITING, elem_classes="sl-result-box")
+            with gr.Accordion("Answer as JSON", open=False, elem_classes="sl-json"):
+                answer = gr.JSON(show_label=False, container=False)
+    film.upload(_examine(predictor), film, [result, answer, film], show_progress_on=result, **_PAGE_EVENT)
+    clear.click(lambda: (WAITING, None, None), None, [result, answer, film], api_visibility="private", queue=False)
+    if predictor.batch:
+        _several(predictor)
+
+
+_HINT = (
+    '<p class="sl-hint">JPEG, PNG, WebP, TIFF, BMP or DICOM, up to 20 MB. Drop, pick or paste; it is answered at once. '
+    f"Uploads are deleted within {math.ceil((CHECK_EVERY + KEEP_FOR) / 60)} minutes.</p>"
+    '<p class="sl-notice" role="alert"></p>'
+)
+
+
+def _intro(predictor: Predictor) -> str:
+    kind = SEEN_AS.get(predictor.spec.scope or "")
+    reads = f"<p>Send {kind}.</p>" if kind else ""
+    return f'<div class="sl-intro"><h2>{predictor.question}</h2>{reads}</div>'
+
+
+def _examine(predictor: Predictor) -> Any:
+    """One upload, one run of the network: answer, heat map and JSON all come from the same finding."""
+
+    def examine(upload: Any) -> tuple[str, Answer | None, None]:
+        filename = ""
+        try:
+            with foreseen():
+                path, filename = received(upload)
+                finding = predictor.examine(path, filename)
+                answer = predictor.answer(finding)
+                return finding_html(finding, answer), answer, None
+        except SecondLookError as error:
+            gr.Warning(str(error), title="No answer")
+            # A film that was read but is of another kind is shown, so that a mix-up is seen at once.
+            film = read_film(path).preview() if isinstance(error, OutOfScope) else None
+            return refusal_html(str(error), filename, film), None, None
+
+    return examine
+
+
+def _several(predictor: Predictor) -> None:
+    with gr.Accordion(f"Several films at once, up to {MAX_BATCH}", open=False, elem_classes="sl-several"):
+        films = gr.File(label="Radiographs", file_count="multiple", height=140)
+        table = gr.HTML()
+        with gr.Accordion("Answers as JSON", open=False):
+            answer = gr.JSON(show_label=False, container=False)
+
+    def examine_several(uploads: Any) -> tuple[str, Answer | None, None]:
+        try:
+            with foreseen():
+                answers = predictor.predict_batch(received_all(uploads))
+                return batch_html(answers, predictor.name), answers, None
+        except SecondLookError as error:
+            gr.Warning(str(error), title="No answer")
+            return refusal_html(str(error)), None, None
+
+    films.upload(examine_several, films, [table, answer, films], show_progress_on=table, **_PAGE_EVENT)
+
+
+# About
+
+
+def _about(service: Service) -> None:
+    gr.HTML(
+        '<div class="sl-intro"><h2>About the models</h2><p>Every figure below is read from the model\'s own record, '
+        "which its training wrote. None of them says how a model does in your hospital, on your machine, for your "
+        "patients.</p></div>"
+    )
+    for predictor in service.predictors:
+        gr.HTML(overview_html(predictor))
+        if text := card(predictor):
+            with gr.Accordion(f"Model card: {predictor.title}", open=False):
+                gr.Markdown(text)

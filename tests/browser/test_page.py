@@ -1,0 +1,207 @@
+"""The page, in a real browser, at a desk and on a phone."""
+
+import csv
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from predictors import errors
+from predictors.image import MAX_BYTES
+from tests.browser.page import TABS, OpenPage
+from tests.drawings import dicom
+from tests.films import chest, limb
+from tests.running import Space
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+WIDTHS = {"desk": 1280, "phone": 390}
+
+
+@pytest.fixture
+def desk(chromium: "Browser", space: Space) -> Iterator[OpenPage]:
+    opened = OpenPage(chromium, space.url, WIDTHS["desk"])
+    yield opened
+    assert opened.errors == []
+    assert opened.strangers == []
+    opened.close()
+
+
+@pytest.fixture
+def phone(chromium: "Browser", space: Space) -> Iterator[OpenPage]:
+    opened = OpenPage(chromium, space.url, WIDTHS["phone"], 844, has_touch=True, is_mobile=True)
+    yield opened
+    assert opened.errors == []
+    assert opened.strangers == []
+    opened.close()
+
+
+def test_tabs_are_in_order_and_the_purpose_is_plain(desk: OpenPage) -> None:
+    assert [tab.inner_text() for tab in desk.page.get_by_role("tab").all()] == TABS
+    assert desk.page.title() == "Second Look"
+    assert desk.page.get_by_role("heading", level=1).inner_text() == "Second Look"
+    assert desk.page.get_by_text("Not a medical device; not for diagnosis").first.is_visible()
+
+
+def test_a_film_can_be_picked_dropped_and_pasted(desk: OpenPage, drawn: dict[str, Path], screenshots: Path) -> None:
+    desk.open("Pneumonia")
+    for way in (desk.pick, desk.drop, desk.paste):
+        desk.ready()
+        way(drawn["chest"])
+        assert "neumonia" in desk.answer()
+        assert desk.panel.locator(".sl-details").inner_text().count("chest.png") == 1
+        desk.shot(screenshots / "answer-desk.png")
+        desk.panel.get_by_role("button", name="Clear").click()
+        desk.panel.locator(".sl-waiting").wait_for()
+
+
+def test_dicom_without_an_extension_is_shown(desk: OpenPage, tmp_path: Path, screenshots: Path) -> None:
+    film = tmp_path / "IM000001"
+    film.write_bytes(dicom(chest().astype(np.uint16) * 16, stored_bits=12))
+    desk.open("Pneumonia")
+    desk.pick(film)
+    desk.answer()
+    size = desk.panel.locator(".sl-stack img").first.evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert size == [560, 560]
+    assert "560 × 560, DICOM" in desk.panel.locator(".sl-details").inner_text()
+    desk.shot(screenshots / "dicom-desk.png")
+
+
+def test_the_heat_map_fades_by_keyboard(desk: OpenPage, drawn: dict[str, Path]) -> None:
+    desk.pick(drawn["limb"])
+    desk.answer()
+    slider = desk.panel.get_by_label("Heat map opacity")
+    heat = desk.panel.locator(".sl-heat")
+    slider.focus()
+    for key, opacity in (("Home", 0), ("ArrowRight", 0.05), ("End", 1)):
+        slider.press(key)
+        assert float(heat.evaluate("image => getComputedStyle(image).opacity")) == pytest.approx(opacity)
+    assert desk.panel.locator(".sl-opacity output").inner_text() == "100\u202f%"
+
+
+def test_an_answer_can_be_read_as_json(desk: OpenPage, drawn: dict[str, Path]) -> None:
+    desk.pick(drawn["limb"])
+    desk.answer()
+    desk.panel.get_by_role("button", name="Answer as JSON").click()
+    desk.panel.get_by_text("fracture_probability").first.wait_for()
+
+
+def test_a_film_of_another_kind_is_refused_and_shown(desk: OpenPage, drawn: dict[str, Path], screenshots: Path) -> None:
+    desk.open("Pneumonia")
+    desk.pick(drawn["limb"])
+    assert desk.answer() == "No answer for this file"
+    assert "This does not look like a chest radiograph" in desk.panel.locator(".sl-verdict").inner_text()
+    assert desk.panel.locator(".sl-film img").is_visible()
+    desk.page.get_by_test_id("toast-body").first.wait_for()
+    desk.shot(screenshots / "refusal-desk.png")
+
+
+def test_what_is_no_film_is_refused_in_words(desk: OpenPage, tmp_path: Path) -> None:
+    letter = tmp_path / '<img src=x onerror="document.title=1">.txt'
+    letter.write_text("Dear colleague")
+    desk.pick(letter)
+    desk.answer()
+    verdict = desk.panel.locator(".sl-verdict").inner_text()
+    assert errors.UnsupportedImage.sentence in verdict
+    assert "onerror" in verdict
+    assert desk.page.title() == "Second Look"
+
+
+def test_a_file_name_is_no_template(desk: OpenPage, tmp_path: Path) -> None:
+    film = tmp_path / "${document.title=1}{{7*7}}.txt"
+    film.write_text("no film")
+    desk.pick(film)
+    desk.answer()
+    assert film.name in desk.panel.locator(".sl-verdict").inner_text()
+
+
+def test_a_large_file_is_refused_before_it_is_sent(desk: OpenPage, tmp_path: Path) -> None:
+    film = tmp_path / "large.png"
+    film.write_bytes(bytes(MAX_BYTES + 1))
+    desk.pick(film)
+    notice = desk.panel.locator(".sl-notice")
+    notice.get_by_text(errors.FileTooLarge.sentence).wait_for()
+    assert desk.panel.locator(".sl-waiting").is_visible()
+
+
+def test_a_batch_becomes_a_table_and_a_csv_file(
+    desk: OpenPage, drawn: dict[str, Path], tmp_path: Path, screenshots: Path
+) -> None:
+    films = [tmp_path / "=1+1.png", tmp_path / "second.png", tmp_path / "letter.txt"]
+    for film in films[:2]:
+        film.write_bytes(drawn["mammogram"].read_bytes())
+    films[2].write_text("Dear colleague")
+    desk.open("Mammogram risk")
+    desk.panel.get_by_role("button", name="Several films at once").click()
+    desk.pick(*films, area=".sl-several")
+    rows = desk.panel.locator(".sl-batch tbody tr")
+    rows.first.wait_for()
+    assert [row.locator("th").inner_text() for row in rows.all()] == ["=1+1.png", "second.png", "letter.txt"]
+    assert errors.UnsupportedImage.sentence in rows.nth(2).inner_text()
+    desk.shot(screenshots / "batch-desk.png")
+    with desk.page.expect_download() as download:
+        desk.panel.get_by_role("link", name="Download as CSV").click()
+    assert download.value.suggested_filename == "second-look-breast_cancer.csv"
+    download.value.save_as(tmp_path / "batch.csv")
+    with (tmp_path / "batch.csv").open(encoding="utf-8-sig", newline="") as stream:
+        assert [row["file"] for row in csv.DictReader(stream)] == ["'=1+1.png", "second.png", "letter.txt"]
+
+
+def test_about_has_every_model_and_its_headings_in_order(desk: OpenPage, screenshots: Path) -> None:
+    desk.open("About the models")
+    levels = desk.page.evaluate(
+        "[...document.querySelectorAll('h1,h2,h3,h4,h5,h6')].filter(e => e.getClientRects().length)"
+        ".map(e => Number(e.tagName[1]))"
+    )
+    assert levels[:2] == [1, 2]
+    assert levels.count(3) == 5
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    desk.shot(screenshots / "about-desk.png")
+
+
+def test_a_phone_shows_every_tab_without_scrolling_sideways(
+    phone: OpenPage, drawn: dict[str, Path], screenshots: Path
+) -> None:
+    assert not phone.overflows()
+    phone.shot(screenshots / "start-phone.png")
+    films = ["limb", "limb", "limb", "mammogram", "chest"]
+    for title, kind in zip(TABS[:5], films, strict=True):
+        phone.open(title)
+        phone.pick(drawn[kind])
+        phone.answer()
+        assert not phone.overflows(), title
+        phone.shot(screenshots / f"{title.split(',')[0].lower().replace(' ', '-')}-phone.png")
+    phone.open("About the models")
+    assert not phone.overflows()
+
+
+def test_a_phone_scrolls_the_batch_table_inside_its_frame(phone: OpenPage, drawn: dict[str, Path]) -> None:
+    phone.open("Mammogram risk")
+    phone.panel.get_by_role("button", name="Several films at once").click()
+    phone.pick(drawn["mammogram"], drawn["limb"], area=".sl-several")
+    phone.panel.locator(".sl-batch table").wait_for()
+    assert not phone.overflows()
+
+
+def test_the_page_is_dark_where_the_reader_wants_it(
+    chromium: "Browser", space: Space, drawn: dict[str, Path], screenshots: Path
+) -> None:
+    opened = OpenPage(chromium, space.url, WIDTHS["desk"], color_scheme="dark")
+    opened.pick(drawn["limb"])
+    opened.answer()
+    opened.shot(screenshots / "answer-dark.png")
+    background = opened.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(int(channel) for channel in background.strip("rgba()").split(",")[:3]) < 60
+    opened.close()
+
+
+def test_a_deep_film_with_a_name_in_unicode(desk: OpenPage, tmp_path: Path) -> None:
+    film = tmp_path / "Radiografía de muñeca 腕.dcm"
+    film.write_bytes(dicom(limb().astype(np.uint16) * 200))
+    desk.pick(film)
+    desk.answer()
+    assert film.name in desk.panel.locator(".sl-details").inner_text()

@@ -1,0 +1,45 @@
+"""What several folders of tests share: the running app and the films that they send it."""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.drawings import encoded
+from tests.films import FILMS
+from tests.running import ROOT, Space, running_space
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
+    """The app with the shipped weights, started once."""
+    if not (ROOT / "weights" / "scope" / "spec.json").is_file():
+        pytest.skip("weights/ is not here, and these tests ask the shipped models")
+    with running_space(tmp_path_factory.mktemp("space")) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A drawn film of each kind, as a PNG file."""
+    folder = tmp_path_factory.mktemp("drawn")
+    for kind, draw in FILMS.items():
+        (folder / f"{kind}.png").write_bytes(encoded(draw(), "PNG"))
+    return {kind: folder / f"{kind}.png" for kind in FILMS}
+
+
+@pytest.fixture(scope="session")
+def real_film() -> Callable[[str], Path]:
+    """A function from a glob pattern to the first real film that matches it under SECOND_LOOK_FILMS."""
+    root = os.environ.get("SECOND_LOOK_FILMS")
+
+    def find(pattern: str) -> Path:
+        if not root:
+            pytest.skip("SECOND_LOOK_FILMS does not name a folder of real films")
+        film = next(iter(sorted(Path(root).glob(pattern))), None)
+        if film is None:
+            pytest.skip(f"SECOND_LOOK_FILMS holds no {pattern}")
+        return film
+
+    return find

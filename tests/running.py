@@ -1,0 +1,67 @@
+"""The real app, running in a process of its own, for tests to talk to."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 90
+
+
+@dataclass(frozen=True)
+class Space:
+    """A running app: its address, everything it said, and the folder where its uploads lie."""
+
+    url: str
+    log: Path
+    temporary: Path
+
+    def uploads(self) -> list[Path]:
+        """Every file that a request left on the disk."""
+        return [path for path in self.temporary.rglob("*") if path.is_file()]
+
+
+@contextmanager
+def running_space(folder: Path, prelude: str = "") -> Iterator[Space]:
+    """Start the app with ``folder`` for its files; ``prelude`` is Python that runs before it."""
+    port, log, temporary = _free_port(), folder / "log.txt", folder / "tmp"
+    temporary.mkdir()
+    environment = {**os.environ, "PORT": str(port), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    program = f"{prelude}\nimport app\napp.main()"
+    with log.open("w") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=stream, stderr=stream
+        )
+        space = Space(f"http://127.0.0.1:{port}", log, temporary)
+        try:
+            _wait(space, process)
+            yield space
+        finally:
+            process.send_signal(signal.SIGINT)  # not SIGTERM, which would end it before its atexit handlers run
+            process.wait(timeout=20)
+
+
+def _free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def _wait(space: Space, process: "subprocess.Popen[bytes]") -> None:
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(f"{space.url}/gradio_api/info").is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.2)
+    raise AssertionError(f"the app did not start:\n{space.log.read_text()}")
