@@ -20,7 +20,7 @@ def _answer(finding: Finding) -> Answer:
         "allProbabilities": [{"class": label, "probability": value} for label, value in percent.items()],
     }
     if is_sure(finding):
-        return {"success": 1, "predictedClass": finding.likeliest, **shared}
+        return {"success": 1, "predictedClass": finding.label, **shared}
     return {"success": 0, "message": UNKNOWN, **shared}
 
 
@@ -29,6 +29,5 @@ MODEL = Model(
     order=3,
     question="Fissure or complete fracture? / ¿Fisura o fractura?",
     answer=_answer,
-    decide=lambda finding: finding.likeliest,
     answers_out_of_scope=True,
 )

@@ -59,7 +59,7 @@ def spoken_label(finding: "Finding") -> str:
     The positive label, whatever was decided; the likelier one where the threshold judges the confidence, since
     there both labels are findings.
     """
-    return finding.likeliest if finding.spec.decides_by_confidence else finding.spec.positive
+    return finding.label if finding.spec.decides_by_confidence else finding.spec.positive
 
 
 def peak(finding: "Finding") -> tuple[float, float]:

@@ -53,7 +53,12 @@ class Finding:
 
     @property
     def label(self) -> str:
-        """The decision: the positive label from the threshold on, else the other one."""
+        """The decision: the positive label from the threshold on, else the other one.
+
+        Where the threshold judges the confidence, the likelier label, sure enough or not.
+        """
+        if self.spec.decides_by_confidence:
+            return self.likeliest
         if self.positive >= self.spec.threshold:
             return self.spec.positive
         return next(label for label in self.spec.labels if label != self.spec.positive)
@@ -85,7 +90,6 @@ class Model:
     order: int  # its tab's place
     question: str
     answer: Callable[[Finding], Answer]
-    decide: Callable[[Finding], str] = lambda finding: finding.label
     batch_row: Callable[[Finding], Answer] | None = None  # an entry of a batch's results; default: the answer
     batch: bool = False  # whether its tab and its Gradio routes take several films
     answers_out_of_scope: bool = False  # whether its JSON has a shape of its own for a film that it does not read
@@ -203,7 +207,7 @@ class Predictor:
                 results.append({"filename": filename, "error": str(error)})
             else:
                 results.append({"filename": filename, **row(finding)})
-                decisions.append(self.model.decide(finding))
+                decisions.append(finding.label)
         labels = sorted(self.spec.labels, key=lambda label: label != self.spec.positive)
         return {
             "total_images": len(sources),
@@ -221,7 +225,7 @@ class Predictor:
         finding = self.examine(source, filename)
         if not finding.in_scope:
             raise self._refusal()
-        label = self.model.decide(finding)
+        label = finding.label
         x, y = heatmap.peak(finding)
         return heatmap.overlay(finding), {
             "peak": [round(x, 4), round(y, 4)],

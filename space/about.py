@@ -7,7 +7,7 @@ from typing import Any
 
 from predictors.predictor import Predictor
 from predictors.spec import ModelSpec
-from space.words import judges_confidence, words
+from space.words import words
 
 CARD_FILE = "card.md"
 
@@ -36,7 +36,7 @@ def card(predictor: Predictor) -> str | None:
 
 def _facts(spec: ModelSpec) -> str:
     label = words(spec.positive).of
-    judged = "the larger probability" if judges_confidence(spec) else f"the probability of {label}"
+    judged = "the larger probability" if spec.decides_by_confidence else f"the probability of {label}"
     facts = {
         "Labels": ", ".join(spec.labels),
         "Network": f"{spec.architecture} ({spec.framework}), input {spec.input.size} × {spec.input.size}",

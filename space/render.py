@@ -10,7 +10,7 @@ from PIL import Image
 from predictors import heatmap
 from predictors.predictor import DISCLAIMER, Answer, Finding
 from predictors.scope import SEEN_AS
-from space.words import Words, figure, judges_confidence, words
+from space.words import Words, figure, words
 
 OPACITY = 45
 """Of the heat map when it is first shown, in percent."""
@@ -45,8 +45,7 @@ def _picture(finding: Finding) -> str:
         return f'<figure class="sl-film">{film}</figure>'
     x, y = heatmap.peak(finding)
     strongest = figure(float(heatmap.heat(finding).max()))
-    label = finding.likeliest if judges_confidence(finding.spec) else finding.spec.positive
-    of = escape(words(label).of)
+    of = escape(words(heatmap.spoken_label(finding)).of)
     heat = _image(heatmap.heat_layer(finding), f"Heat map of the evidence for {of}.", "sl-heat", "PNG")
     slider = f"opacity-{finding.spec.name}"
     return (
@@ -91,9 +90,10 @@ def _answered(finding: Finding, answer: Answer) -> bool:
 
 def _headline(finding: Finding, answer: Answer) -> str:
     if _answered(finding, answer):
-        label = finding.likeliest if judges_confidence(finding.spec) else finding.label
-        flag = " sl-flag" if label == finding.spec.positive else ""
-        return f'<p class="sl-kicker">Answer</p><h3 class="sl-answer{flag}">{escape(words(label).headline)}</h3>'
+        flag = " sl-flag" if finding.label == finding.spec.positive else ""
+        return (
+            f'<p class="sl-kicker">Answer</p><h3 class="sl-answer{flag}">{escape(words(finding.label).headline)}</h3>'
+        )
     if finding.in_scope:
         title, why = "Not sure", "Neither label is probable enough to be named."
     else:
@@ -105,7 +105,7 @@ def _headline(finding: Finding, answer: Answer) -> str:
 
 
 def _barred(finding: Finding) -> list[str]:
-    return list(finding.spec.labels) if judges_confidence(finding.spec) else [finding.spec.positive]
+    return list(finding.spec.labels) if finding.spec.decides_by_confidence else [finding.spec.positive]
 
 
 def _bar(finding: Finding, label: str) -> str:
@@ -124,7 +124,7 @@ def _sentence(finding: Finding) -> str:
     """Probability and threshold, said in words."""
     spec = finding.spec
     threshold = figure(spec.threshold)
-    if judges_confidence(spec):
+    if spec.decides_by_confidence:
         said = (
             f"A label is named from a probability of {threshold} on; below that, neither is sure enough. "
             f'<span lang="es">Se nombra una clase a partir de una probabilidad de {threshold}.</span>'

@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from predictors.spec import ModelSpec
-
 
 class Words(NamedTuple):
     """One label: as a headline, after "probability of", and after "called"."""
@@ -30,11 +28,6 @@ _WORDS = {
 def words(label: str) -> Words:
     """The words for ``label``."""
     return _WORDS.get(label, Words(label, label, label))
-
-
-def judges_confidence(spec: ModelSpec) -> bool:
-    """Whether the threshold judges the larger probability, whichever label has it, rather than one label's."""
-    return spec.threshold_rule.startswith("confidence")
 
 
 def figure(value: float, beside: float | None = None) -> str:

@@ -11,6 +11,7 @@ Truth = NDArray[np.bool_]
 RULES = {
     "sensitivity": "the highest threshold that keeps a sensitivity of 0.95 on the validation films",
     "balanced": "the threshold of the highest balanced accuracy on the validation films",
+    "likelier": "0.5, so that the likelier label is named, in step with the risk scale",
     "confidence": "confidence: the least larger probability at which 85% of the validation films are named rightly",
     "admit": "the highest threshold at which at most 1% of any kind of validation film is refused",
 }
@@ -40,7 +41,9 @@ def temperature_of(logits: NDArray[np.float64], targets: NDArray[np.int64]) -> f
 def threshold(probability: Scores, truth: Truth, rule: str) -> float:
     """The threshold that ``RULES[rule]`` states, to the four decimals that every answer prints."""
     if rule == "sensitivity":
-        return _printed(float(np.quantile(probability[truth], 1 - SENSITIVITY, method="lower")))
+        return _printed(_highest_that_misses(probability[truth], 1 - SENSITIVITY))
+    if rule == "likelier":
+        return 0.5
     if rule == "balanced":
         false_alarms, sensitivity, cuts = roc_curve(truth, probability)
         return _printed(min(float(cuts[int(np.argmax(sensitivity - false_alarms))]), 1.0))
@@ -54,7 +57,12 @@ def threshold(probability: Scores, truth: Truth, rule: str) -> float:
 
 def admission(scores: dict[str, Scores]) -> float:
     """The scope guard's threshold from each kind's own probability on films of that kind."""
-    return _printed(min(float(np.quantile(kind, REFUSED, method="lower")) for kind in scores.values()))
+    return _printed(min(_highest_that_misses(kind, REFUSED) for kind in scores.values()))
+
+
+def _highest_that_misses(scores: Scores, share: float) -> float:
+    """The highest cut under which at most ``share`` of the scores lie."""
+    return float(np.sort(scores)[int(len(scores) * share)])
 
 
 def _printed(value: float) -> float:

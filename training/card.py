@@ -71,7 +71,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "0 and 1, so exposure and bit depth do not count.",
             "- Two phases: the new layer alone, then the backbone; class-weighted binary cross-entropy, averaged "
             "weights, the epoch of the best validation AUC."
-            if recipe.start == "imagenet"
+            if recipe.teacher is None
             else "- No ImageNet weights: trained from scratch, matching a teacher's features and evidence, small "
             "pictures first; class-weighted binary cross-entropy, averaged weights, the epoch of the best validation "
             "AUC.",

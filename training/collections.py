@@ -32,7 +32,7 @@ class Example:
 
 
 def from_manifest(folder: Path) -> list[Example]:
-    """Read ``folder/manifest.csv``; films whose flag says that they are not what their label claims stay out."""
+    """Read ``folder/manifest.csv``: every film, with all that the manifest says of it (flags too) as its facts."""
     with (folder / "manifest.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     return [
@@ -82,10 +82,10 @@ def from_fracatlas(folder: Path) -> list[Example]:
     ]
 
 
-# What tells each published tree, and how it is read.
-PUBLISHED: dict[str, Callable[[Path], list[Example]]] = {
-    "train/PNEUMONIA": from_chest_xray,
-    "images/Fractured": from_fracatlas,
+# What tells each collection's published tree, and how it is read.
+PUBLISHED: dict[str, tuple[str, Callable[[Path], list[Example]]]] = {
+    "pneumonia": ("train/PNEUMONIA", from_chest_xray),
+    "bone_fracture": ("images/Fractured", from_fracatlas),
 }
 
 
@@ -97,11 +97,12 @@ def load(folder: Path, collection: str) -> list[Example]:
     for root in (folder / collection, folder):
         if (root / "manifest.csv").is_file():
             return from_manifest(root)
-    for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
-        for sign, reader in PUBLISHED.items():
+    if collection in PUBLISHED:
+        sign, reader = PUBLISHED[collection]
+        for root in (folder, *sorted(p for p in folder.iterdir() if p.is_dir())):
             if (root / sign).is_dir():
                 return reader(root)
-    raise FileNotFoundError(f"no manifest.csv and no published collection in {folder}")
+    raise FileNotFoundError(f"no manifest.csv and no published {collection} collection in {folder}")
 
 
 # Where each kind of film for the scope guard comes from; everything in "scope" itself tells its own kind.

@@ -1,8 +1,8 @@
 """What the shipped network is worth on films with known truth, through the same code as the Space.
 
 ``python -m training.evaluate pneumonia --data FOLDER`` prints the figures of the films that training held back;
-``--films all`` takes every film in FOLDER, for a collection that training never saw (FOLDER may be a published
-tree such as Kaggle's ``chest_xray/test``'s parent).
+``--films all`` takes every film in FOLDER, for a collection that training never saw, and ``--films test`` the
+published test split of Kaggle's ``chest_xray`` tree.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from predictors.probability import log_odds, probabilities
 from predictors.runtime import Network, default_cache, load_network
 from predictors.spec import ModelSpec
 from training.calibrate import Scores, Truth
-from training.collections import Example, load, load_scope, split
+from training.collections import Example, from_chest_xray, load, load_scope, split
 from training.figures import auroc_by, figures
 from training.recipes import RECIPES, Recipe
 
@@ -157,11 +157,14 @@ def main() -> None:
     parser.add_argument("name", choices=sorted(RECIPES))
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, default=Path("weights"))
-    parser.add_argument("--films", choices=("validation", "all"), default="validation")
+    parser.add_argument("--films", choices=("validation", "all", "test"), default="validation")
     arguments = parser.parse_args()
     recipe, folder = RECIPES[arguments.name], arguments.weights / arguments.name
     spec = ModelSpec.read(folder)
-    examples = examples_of(recipe, arguments.data)
+    if arguments.films == "test":
+        examples = from_chest_xray(arguments.data, ("test",))
+    else:
+        examples = examples_of(recipe, arguments.data)
     if arguments.films == "validation":
         _, examples = split(examples, recipe.seed)
     outputs = run(load_network(spec, folder, default_cache()), spec, examples)

@@ -57,7 +57,7 @@ def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
 
 
 def weights_of(examples: list[Example], recipe: Recipe) -> Tensor:
-    """Loss weights [N], mean 1, the same sum for every label within every source (or scanner)."""
+    """Loss weights [N], mean 1, the same sum for every label; within a label, sources (or scanners) are evened out."""
     kinds = [(e.label, "" if recipe.balance == "label" else e.facts.get(recipe.balance, e.source)) for e in examples]
     counts = Counter(kinds)
     # The square root between sources keeps a few dozen films of a rare kind from ruling the gradient.

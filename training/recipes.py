@@ -36,7 +36,6 @@ class Augmentation:
     noise: float = 0.03
     blur: float = 0.3  # probability
     erase: float = 0.25  # probability of one blanked rectangle
-    invert: float = 0.0
     grey: float = 0.0  # probability of dropping colour
 
 
@@ -61,7 +60,7 @@ class Recipe:
     licence: str
     reads: str = ""
     limits: tuple[str, ...] = ()
-    threshold_rule: Literal["sensitivity", "balanced", "confidence"] = "balanced"
+    threshold_rule: Literal["sensitivity", "balanced", "likelier", "confidence"] = "balanced"
     relabel: dict[str, str] = field(default_factory=dict)  # collection's label -> network's label
     keep: Callable[[Example], bool] = lambda example: True
     balance: Literal["label", "source", "scanner"] = "label"  # every value times label weighs the same in the loss
@@ -205,6 +204,7 @@ RECIPES: dict[str, Recipe] = {
                 "Every training film showed an abnormality, benign or malignant: it was not taught to screen.",
                 "Small calcifications are not visible at the network's input size.",
             ),
+            threshold_rule="likelier",
             balance="scanner",
             augmentation=Augmentation(rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1),
         ),
@@ -262,6 +262,12 @@ RECIPES: dict[str, Recipe] = {
                 IMAGENET_START,
             ),
             licence=RESEARCH,
+            reads="any picture, to say which of the three kinds of film it is, or that it is none of them",
+            limits=(
+                "What it should refuse was learnt from eleven kinds of pictures; a kind that it never saw may pass.",
+                "It tells the kind of film, not its quality.",
+                "A film with inverted grey levels is often refused rather than recognised.",
+            ),
             augmentation=Augmentation(rotate=15, scale=0.25, stretch=0.25, flip_vertical=True, grey=0.5, blur=0.5),
             batch=64,
         ),

@@ -5,7 +5,8 @@ stopped training goes on from the checkpoint in ``--work``; a finished one is on
 """
 
 import argparse
-from dataclasses import replace
+import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -14,19 +15,42 @@ from training.collections import split
 from training.evaluate import examples_of
 from training.loop import fit
 from training.networks import Network
-from training.recipes import RECIPES, Recipe
+from training.recipes import IMAGENET_START, RECIPES, Recipe
 from training.release import release
 
 
-def trained(recipe: Recipe, data: Path, work: Path, backbones: Path | None) -> Network:
-    """The recipe's network, trained on ``data``; its teacher first if it has one."""
-    train, val = split(examples_of(recipe, data), recipe.seed)
+@dataclass(frozen=True)
+class Plan:
+    """What a command line asks for beside the network's name."""
+
+    data: Path
+    work: Path
+    backbones: Path | None
+    epochs: int | None
+    scratch: bool
+
+
+def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
+    """The recipe of ``name``, of at most ``epochs`` in every phase; from random weights if from ``scratch``."""
+    recipe = RECIPES[name]
+    if epochs:
+        recipe = replace(recipe, phases=tuple(replace(p, epochs=min(p.epochs, epochs)) for p in recipe.phases))
+    if scratch:
+        data = tuple(source for source in recipe.data if source != IMAGENET_START)
+        phases = tuple(replace(phase, frozen=0) for phase in recipe.phases)  # random weights must not be kept
+        recipe = replace(recipe, start="scratch", data=data, phases=phases)
+    return recipe
+
+
+def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
+    """A network trained as its recipe says, its teacher first if it has one."""
+    recipe = planned(name, plan.epochs, plan.scratch)
+    train, val = split(examples_of(recipe, plan.data), recipe.seed)
     teacher = None
     if recipe.teacher:
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
-        taught = RECIPES[recipe.teacher]
-        teacher = (taught, trained(taught, data, work, backbones))
-    return fit(recipe, train, val, work / recipe.name, backbones, teacher)
+        teacher = trained(recipe.teacher, plan)
+    return recipe, fit(recipe, train, val, plan.work / recipe.name, plan.backbones, teacher)
 
 
 def main() -> None:
@@ -39,16 +63,18 @@ def main() -> None:
     parser.add_argument("--backbones", type=Path, help="folder of ImageNet starting points (*.safetensors)")
     parser.add_argument("--epochs", type=int, help="at most so many epochs in every phase")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    recipe = RECIPES[arguments.name]
-    if arguments.epochs:
-        phases = tuple(replace(p, epochs=min(p.epochs, arguments.epochs)) for p in recipe.phases)
-        recipe = replace(recipe, phases=phases)
-    network = trained(recipe, arguments.data, arguments.work, arguments.backbones)
-    _, val = split(examples_of(recipe, arguments.data), recipe.seed)
-    spec = release(recipe, network, val, arguments.work / recipe.name, arguments.out)
-    print(spec.metrics)
+    parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
+    chosen = parser.parse_args()
+    recipe = RECIPES[chosen.name]
+    starts = {recipe.start, RECIPES[recipe.teacher].start if recipe.teacher else recipe.start}
+    if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
+        parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
+    torch.set_num_threads(chosen.threads)
+    plan = Plan(chosen.data, chosen.work, chosen.backbones, chosen.epochs, chosen.scratch)
+    recipe, network = trained(chosen.name, plan)
+    _, val = split(examples_of(recipe, plan.data), recipe.seed)
+    spec = release(recipe, network, val, plan.work / recipe.name, chosen.out)
+    print(json.dumps(spec.metrics, indent=2))
 
 
 if __name__ == "__main__":

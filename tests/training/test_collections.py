@@ -171,7 +171,6 @@ def test_boxes_become_a_mask_over_the_padded_square(fracatlas: Path) -> None:
     assert not normal.any()
 
 
-@pytest.mark.xfail(strict=True, reason="load takes the first published tree that it finds, whatever is asked for")
 def test_of_two_published_trees_in_a_folder_the_one_asked_for_is_read(chest_xray: Path, fracatlas: Path) -> None:
     chest_xray.rename(fracatlas.parent / "chest_xray")
     assert {e.source for e in load(fracatlas.parent, "pneumonia")} == {"kermany"}
