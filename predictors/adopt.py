@@ -78,6 +78,7 @@ def main() -> int:
     parser.add_argument("--architecture", help="of a .pth state dict: resnet18 or squeezenet1_1")
     parser.add_argument("--activation", choices=("sigmoid", "softmax"))
     parser.add_argument("--pooling", choices=("mean", "logsumexp"), default="mean")
+    parser.add_argument("--logit-of", help="the label of which a sigmoid network gives the probability")
     parser.add_argument("--size", type=int)
     parser.add_argument("--resize", choices=("pad", "stretch"))
     parser.add_argument("--mean", type=float, nargs=3)
@@ -92,6 +93,8 @@ def main() -> int:
         mean=tuple(chosen.mean or spec.input.mean),
         std=tuple(chosen.std or spec.input.std),
     )
+    if chosen.logit_of not in (None, *spec.labels):
+        parser.error(f"--logit-of takes one of {', '.join(spec.labels)}")
     framework: Literal["keras", "torch"] = "torch" if chosen.file.endswith(".pth") else "keras"
     spec = replace(
         spec,
@@ -100,6 +103,7 @@ def main() -> int:
         architecture=chosen.architecture or (spec.architecture if framework == "torch" else "own"),
         activation=chosen.activation or spec.activation,
         pooling=chosen.pooling,
+        logit_of=chosen.logit_of,
     )
     try:
         if chosen.hub:

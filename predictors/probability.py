@@ -11,8 +11,11 @@ def log_odds(values: NDArray[np.float32], spec: ModelSpec) -> NDArray[np.float64
 
     Takes logits and evidence maps alike.
     """
-    positive = spec.labels.index(spec.positive)
-    margin = values[..., 0] if spec.outputs == 1 else values[..., positive] - values[..., 1 - positive]
+    if spec.outputs == 1:
+        margin = values[..., 0] if spec.logit_of in (None, spec.positive) else -values[..., 0]
+    else:
+        positive = spec.labels.index(spec.positive)
+        margin = values[..., positive] - values[..., 1 - positive]
     return np.asarray(margin, np.float64) / spec.temperature + spec.bias
 
 

@@ -55,6 +55,8 @@ class ModelSpec:
     ``labels`` are in the network's own output order; ``positive`` is the one whose probability ``threshold``
     judges. ``activation`` turns the network's outputs into probabilities: "sigmoid" for a single logit of the
     positive label, "softmax" for one logit a label, "none" if the network already gives probabilities.
+    ``logit_of`` names the label that a single logit speaks for, where that is not the positive one (Keras numbers
+    classes by name, so that a network of someone else's may give the probability of "normal").
     ``pooling`` is how a torch network's evidence map becomes its logits (a Keras file holds its own).
     ``temperature`` divides the logits and ``bias`` is added to the positive label's logit before the activation
     (Platt 1999; with bias 0 this is Guo et al. 2017, "On Calibration of Modern Neural Networks").
@@ -77,6 +79,7 @@ class ModelSpec:
     twin: FileRecord | None = None
     hub: HubRecord | None = None
     pooling: Literal["mean", "logsumexp"] = "mean"
+    logit_of: str | None = None
     scope: Scope | None = None
     data: tuple[str, ...] = ()
     licence: str = ""
@@ -106,8 +109,9 @@ class ModelSpec:
         record["twin"] = FileRecord(**record["twin"]) if record.get("twin") else None
         record["hub"] = HubRecord(**record["hub"]) if record.get("hub") else None
         spec = cls(**record)
-        if spec.positive not in spec.labels:
-            raise ValueError(f"positive label {spec.positive!r} is not one of {spec.labels}")
+        for label in (spec.positive, spec.logit_of or spec.positive):
+            if label not in spec.labels:
+                raise ValueError(f"label {label!r} is not one of {spec.labels}")
         if spec.activation == "sigmoid" and len(spec.labels) != 2:
             raise ValueError("a single logit tells exactly two labels apart")
         return spec

@@ -31,6 +31,14 @@ def test_without_calibration_two_logits_are_softmax_and_one_is_sigmoid() -> None
     assert probabilities(np.array([0.8], np.float32), single)["Pneumonia"] == pytest.approx(1 / (1 + np.exp(-0.8)))
 
 
+def test_a_single_logit_may_speak_for_the_other_label() -> None:
+    plain = replace(ModelSpec.read(WEIGHTS / "bone_fracture"), temperature=1.0, bias=0.0)
+    logits = np.array([1.2], np.float32)
+    fracture = probabilities(logits, plain)["fracture"]
+    assert probabilities(logits, replace(plain, logit_of="fracture"))["fracture"] == fracture
+    assert probabilities(logits, replace(plain, logit_of="normal"))["normal"] == pytest.approx(fracture)
+
+
 def test_four_labels_are_softmax_at_a_temperature() -> None:
     guard = replace(ModelSpec.read(WEIGHTS / "scope"), temperature=2.0)
     logits = np.array([1.0, -2.0, 0.5, 800.0], np.float32)
