@@ -17,6 +17,13 @@ CITATIONS = {
     "Digital Mammography (2001).",
 }
 
+STARTS = {
+    "imagenet": "From ImageNet weights, in two phases: the new layer alone, then all but the backbone's first stages.",
+    "teacher": "Starts as its teacher, a MobileNetV2 from ImageNet weights trained on the same films, grown to this "
+    "network's shape (after Chen et al. 2016, Net2Net); then two phases: the last layer alone, then the backbone.",
+    "scratch": "From random weights, small pictures first.",
+}
+
 NAMES = {
     "films": "films",
     "groups": "groups (patients, or originals with their copies)",
@@ -69,12 +76,9 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             f"{spec.input.size}x{spec.input.size}, {spec.input.resize}.",
             f"- Grey levels between percentiles {spec.input.window[0]} and {spec.input.window[1]} of the film become "
             "0 and 1, so exposure and bit depth do not count.",
-            "- Two phases: the new layer alone, then the backbone; class-weighted binary cross-entropy, averaged "
-            "weights, the epoch of the best validation AUC."
-            if recipe.teacher is None
-            else "- No ImageNet weights: trained from scratch, matching a teacher's features and evidence, small "
-            "pictures first; class-weighted binary cross-entropy, averaged weights, the epoch of the best validation "
-            "AUC.",
+            f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
+            "validation AUC.",
+            *(["- A teacher's features, evidence and logits are matched beside the labels."] if recipe.teacher else []),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),

@@ -26,7 +26,8 @@ from predictors.spec import InputSpec
 from training.augment import augment
 from training.collections import Example
 from training.films import masks_of, planes_of
-from training.networks import Network, build, freeze, recalibrate
+from training.grow import grow
+from training.networks import KerasMirror, Network, build, freeze, recalibrate
 from training.recipes import Phase, Recipe
 
 CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.csv"
@@ -241,7 +242,11 @@ def fit(
     if (work / CHECKPOINT).is_file():
         state = torch.load(work / CHECKPOINT, weights_only=True)
         best, done, history = state["best"], tuple(state["done"]), state["history"]
-    elif recipe.start == "imagenet":
+    elif recipe.start != "scratch":
+        if recipe.start == "teacher":
+            if teacher is None or not isinstance(network, KerasMirror) or not isinstance(teacher[1], KerasMirror):
+                raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
+            grow(network, teacher[1])
         order = rng.permutation(len(films.targets))[:512]
         batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, 512, 64)]
         recalibrate(network, [network_ready(batch, recipe.input, None) for batch in batches])

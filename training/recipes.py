@@ -70,7 +70,7 @@ class Recipe:
     box_weight: float = 0.0
     teacher: str | None = None
     distil_weight: float = 0.0
-    start: Literal["imagenet", "scratch"] = "imagenet"
+    start: Literal["imagenet", "teacher", "scratch"] = "imagenet"
 
 
 FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"
@@ -98,7 +98,7 @@ _FRACTURES = Recipe(
     input=InputSpec(224, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     activation="sigmoid",
     pooling="logsumexp",
-    phases=(Phase(12, 1.5e-3, 0, size=128), Phase(7, 8e-4, 0, size=160), Phase(5, 3e-4, 3)),
+    phases=(Phase(1, 1e-3, -1), Phase(8, 5e-4, 2)),
     scope="limb",
     data=(FRACATLAS, IMAGENET_TEACHER),
     licence="MIT",
@@ -113,7 +113,7 @@ _FRACTURES = Recipe(
     box_weight=1.0,
     teacher="fracture_teacher",
     distil_weight=1.0,
-    start="scratch",
+    start="teacher",
 )
 
 _FRACTURE_TEACHER = replace(
@@ -144,7 +144,8 @@ RECIPES: dict[str, Recipe] = {
             relabel={"fracture": "fractured", "normal": "not fractured"},
             input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(10, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
+            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
+            start="scratch",
             teacher="second_fracture_teacher",
             seed=1,
         ),

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from predictors.architectures import pooled
 from training.collections import Example
+from training.grow import grow
 from training.loop import margin, network_ready, targets_of, weights_of
 from training.networks import KerasMirror, Network, build, fold_to_half, freeze, recalibrate, stages
 from training.recipes import RECIPES, Recipe
@@ -304,3 +305,44 @@ def test_training_input_is_servings_normalisation_channels_first() -> None:
         expected = normalised(planes[:, 0].numpy(), spec).transpose(0, 3, 1, 2)
         assert np.allclose(network_ready(planes, spec, None).numpy(), expected, rtol=1e-5, atol=1e-5)
     assert network_ready(torch.rand(2, 1, SIZE, SIZE), spec, 64).shape == (2, 3, 64, 64)
+
+
+# Grown from another network
+
+
+def grown_pair() -> tuple[KerasMirror, KerasMirror, torch.Tensor]:
+    torch.manual_seed(3)
+    source = KerasMirror("mobilenet_v2", 1, "mean")
+    films = torch.rand(16, 3, 64, 64)
+    for refining in (6, 10):  # these two have no place in the grown network: let them add nothing
+        [m for m in source.backbone[refining].modules() if isinstance(m, nn.BatchNorm2d)][-1].weight.data.zero_()
+    recalibrate(source, [films * 2 - 1])
+    target = KerasMirror("efficientnet_b0", 1, "mean")
+    grow(target, source)
+    recalibrate(target, [films * 255])
+    return source, target, films
+
+
+def test_a_grown_network_starts_as_its_source() -> None:
+    """Up to the third stage; further on a network of random weights blows every difference up, a trained one not."""
+    source, target, films = grown_pair()
+    with torch.no_grad():
+        theirs, ours = source.backbone[:4](films * 2 - 1), target.backbone[:3](films)
+    assert theirs.shape == ours.shape
+    inside = (slice(None), slice(None), slice(2, -2), slice(2, -2))  # the two pad with another grey
+    both = torch.stack([theirs[inside].flatten(), ours[inside].flatten()])
+    assert torch.corrcoef(both)[0, 1] > 0.95
+    both[1] = both[1].roll(1000)
+    assert torch.corrcoef(both)[0, 1].abs() < 0.5
+
+
+def test_new_channels_do_not_reach_old_ones() -> None:
+    source, target, _ = grown_pair()
+    wide, narrow = target.backbone[3][1].block[0][0].weight, source.backbone[5].conv[0][0].weight
+    assert (wide.shape[1], narrow.shape[1]) == (40, 32)
+    torch.testing.assert_close(wide[: len(narrow), :32], narrow)
+    assert not wide[: len(narrow), 32:].any()
+    assert wide[len(narrow) :].any()
+    large, small = target.backbone[3][1].block[1][0].weight, source.backbone[5].conv[1][0].weight
+    torch.testing.assert_close(large[: len(small), :, 1:4, 1:4], small)
+    assert not large[: len(small), :, 0].any()
