@@ -20,6 +20,7 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_a
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from predictors.spec import InputSpec
@@ -75,10 +76,9 @@ def weights_of(examples: list[Example], recipe: Recipe) -> Tensor:
 def network_ready(planes: Tensor, spec: InputSpec, size: int | None) -> Tensor:
     """Planes [N, C, H, W] in 0..1 to normalised network input [N, 3, size, size]."""
     if size and size != planes.shape[-1]:
-        planes = F.interpolate(planes, size=(size, size), mode="bilinear", antialias=True, align_corners=False)
-    planes = planes.expand(-1, 3, -1, -1)
-    mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (spec.mean, spec.std))
-    return ((planes - mean) / std).contiguous(memory_format=torch.channels_last)
+        planes = transforms.resize(planes, [size, size], antialias=True)
+    planes = transforms.normalize(planes.expand(-1, 3, -1, -1), list(spec.mean), list(spec.std))
+    return planes.contiguous(memory_format=torch.channels_last)
 
 
 def margin(outputs: Tensor, positive: int) -> Tensor:
