@@ -7,6 +7,7 @@ from sklearn.metrics import balanced_accuracy_score
 from predictors.probability import log_odds, probabilities
 from predictors.spec import FileRecord, InputSpec, ModelSpec
 from training.calibrate import RULES, admission, platt, temperature_of, threshold
+from training.recipes import RECIPES
 
 
 def simulated(temperature: float, bias: float, count: int = 40_000) -> tuple[Any, Any]:
@@ -141,5 +142,6 @@ def test_admission_refuses_at_most_one_in_a_hundred_of_every_kind(count: int) ->
 
 
 def test_every_rule_is_said_in_words() -> None:
-    assert set(RULES) == {"sensitivity", "balanced", "confidence", "admit"}
+    assert set(RULES) == {"sensitivity", "balanced", "likelier", "confidence", "admit"}
+    assert {recipe.threshold_rule for recipe in RECIPES.values()} < set(RULES)
     assert RULES["confidence"].startswith("confidence")  # by which serving knows the rule
