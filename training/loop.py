@@ -248,7 +248,7 @@ def fit(
                 raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
             grow(network, teacher[1])
         order = rng.permutation(len(films.targets))[:512]
-        batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, 512, 64)]
+        batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
         recalibrate(network, [network_ready(batch, recipe.input, None) for batch in batches])
         learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
 
