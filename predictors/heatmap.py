@@ -64,7 +64,7 @@ def spoken_label(finding: "Finding") -> str:
 
 def peak(finding: "Finding") -> tuple[float, float]:
     """Where the map is highest: x and y as fractions of the film as shown."""
-    values = heat(finding)
+    values = finding.heat
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
 
@@ -76,24 +76,25 @@ def film_layer(finding: "Finding") -> Image.Image:
 
 def heat_layer(finding: "Finding") -> Image.Image:
     """The map alone, RGBA, of the film layer's size: the stronger the evidence, the more opaque; the peak marked."""
-    values = heat(finding)
-    steps = np.linspace(0, 1, len(_INFERNO))
-    colour = np.stack([np.interp(values, steps, _INFERNO[:, channel]) for channel in range(3)], axis=-1)
-    alpha = np.clip(values * 1.5, 0, 1) * 255
-    layer = Image.fromarray(np.concatenate([colour, alpha[..., None]], axis=-1).astype(np.uint8))
+    layer = _coloured(finding, 1.0)
     _mark(layer, peak(finding))
     return layer
 
 
 def overlay(finding: "Finding") -> Image.Image:
     """The film with the map over it, mode RGB: the film stays visible beneath."""
-    layer = heat_layer(finding)
-    layer.putalpha(layer.getchannel("A").point(lambda value: round(value * OPACITY)))
     film = film_layer(finding).convert("RGBA")
-    film.alpha_composite(layer)
+    film.alpha_composite(_coloured(finding, OPACITY))
     picture = film.convert("RGB")
     _mark(picture, peak(finding))
     return picture
+
+
+def _coloured(finding: "Finding", opacity: float) -> Image.Image:
+    steps = np.linspace(0, 1, len(_INFERNO))
+    colour = np.stack([np.interp(finding.heat, steps, _INFERNO[:, channel]) for channel in range(3)], axis=-1)
+    alpha = np.clip(finding.heat * 1.5, 0, 1) * 255 * opacity
+    return Image.fromarray(np.concatenate([colour, alpha[..., None]], axis=-1).astype(np.uint8))
 
 
 def _shown(film: Radiograph) -> tuple[int, int]:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -67,6 +68,11 @@ class Finding:
     def likeliest(self) -> str:
         """The label of the larger probability, whatever the threshold."""
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @cached_property
+    def heat(self) -> NDArray[np.float64]:
+        """``heatmap.heat`` of this film: made when first asked for, once for its peak and its pictures."""
+        return heatmap.heat(self)
 
     def meta(self) -> Answer:
         """The contract's ``meta`` object."""

@@ -44,7 +44,7 @@ def _picture(finding: Finding) -> str:
     if not finding.in_scope:
         return f'<figure class="sl-film">{film}</figure>'
     x, y = heatmap.peak(finding)
-    strongest = figure(float(heatmap.heat(finding).max()))
+    strongest = figure(float(finding.heat.max()))
     of = escape(words(heatmap.spoken_label(finding)).of)
     heat = _image(heatmap.heat_layer(finding), f"Heat map of the evidence for {of}.", "sl-heat", "PNG")
     slider = f"opacity-{finding.spec.name}"
