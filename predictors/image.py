@@ -50,6 +50,10 @@ class Radiograph:
         """The grey film at 8 bits, H x W, 0..255."""
         return _to_8_bits(self.grey)
 
+    def inverted(self) -> "Radiograph":
+        """The film with its grey levels turned round, for one that was stored as a negative."""
+        return Radiograph(~self.grey, None if self.colour is None else ~self.colour, self.format)
+
     def preview(self) -> Image.Image:
         """The film for a page: mode RGB if it has colour, else L."""
         return Image.fromarray(self.grey8() if self.colour is None else self.colour)

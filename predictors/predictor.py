@@ -46,6 +46,7 @@ class Finding:
     scope_score: float
     in_scope: bool
     elapsed_ms: float
+    inverted: bool = False  # the file held a negative; ``film`` is the right way round
 
     @property
     def positive(self) -> float:
@@ -159,7 +160,9 @@ class Predictor:
             raise MissingFile
         began = time.perf_counter()
         film = read_film(source)
-        score, in_scope = self._check_scope(film)
+        score, in_scope, inverted = self._check_scope(film)
+        if inverted:
+            film = film.inverted()
         output = self.load()(network_input(film, self.spec.input))
         return Finding(
             spec=self.spec,
@@ -170,17 +173,20 @@ class Predictor:
             scope_score=score,
             in_scope=in_scope,
             elapsed_ms=(time.perf_counter() - began) * 1000,
+            inverted=inverted,
         )
 
-    def _check_scope(self, film: Radiograph) -> tuple[float, bool]:
+    def _check_scope(self, film: Radiograph) -> tuple[float, bool, bool]:
+        """The scope score, whether the film is in scope, and whether it is a negative."""
         kind = self.spec.scope
         if kind is None:
-            return 1.0, True
+            return 1.0, True, False
         guard = self._guard()
-        score = guard.score(film, kind)
-        if not guard.admits(score) and not self.model.answers_out_of_scope:
+        sight = guard.look(film, kind)
+        admitted = guard.admits(sight.score)
+        if not admitted and not self.model.answers_out_of_scope:
             raise self._refusal()
-        return score, guard.admits(score)
+        return sight.score, admitted, admitted and sight.inverted
 
     def _refusal(self) -> OutOfScope:
         kind = SEEN_AS[self.spec.scope] if self.spec.scope else "what this model reads"

@@ -1,4 +1,10 @@
-"""Is this a chest film, a limb film, a mammogram, or none of them? Asked before any model answers."""
+"""Is this a chest film, a limb film, a mammogram, or none of them? Asked before any model answers.
+
+And is it a negative? MONOCHROME1 films that were saved as plain pictures show bone dark on a bright ground; no model
+has learnt to read those, but they can be turned round.
+"""
+
+from typing import NamedTuple
 
 from predictors.image import Radiograph
 from predictors.preprocess import network_input
@@ -14,6 +20,24 @@ SEEN_AS: dict[str, str] = {
 """How each kind of film is called in the sentences that people read."""
 
 
+def inverted(kind: str) -> str:
+    """The guard's label for a film of this ``kind`` whose grey levels are turned round."""
+    return f"{kind} inverted"
+
+
+class Sight(NamedTuple):
+    """What the guard sees in a film."""
+
+    score: float  # probability, 0..1, that it is of the kind asked for, in either polarity
+    inverted: bool  # whether its grey levels are turned round
+
+
+def sight(every: dict[str, float], kind: str) -> Sight:
+    """What the probabilities of all the guard's labels say of one ``kind``."""
+    upright, negative = every[kind], every.get(inverted(kind), 0.0)
+    return Sight(upright + negative, negative > upright)
+
+
 class ScopeGuard:
     """The small network that tells the kinds of film apart."""
 
@@ -21,10 +45,9 @@ class ScopeGuard:
         self.spec = spec
         self._network = network
 
-    def score(self, film: Radiograph, kind: Scope) -> float:
-        """Probability, 0..1, that ``film`` is of this ``kind``."""
-        output = self._network(network_input(film, self.spec.input))
-        return probabilities(output.logits, self.spec)[kind]
+    def look(self, film: Radiograph, kind: Scope) -> Sight:
+        """Whether ``film`` is of this ``kind``, and which way round."""
+        return sight(probabilities(self._network(network_input(film, self.spec.input)).logits, self.spec), kind)
 
     def admits(self, score: float) -> bool:
         """Whether a film of this score is answered."""

@@ -155,6 +155,8 @@ def _details(finding: Finding, answer: Answer) -> str:
         ("File", finding.filename),
         ("Film", f"{film.width} × {film.height}, {film.format}"),
     ]
+    if finding.inverted:
+        rows.append(("Grey levels", "inverted in the file, read the right way round"))
     if statistics := answer.get("image_statistics"):
         rows.append(("Brightness", f"{statistics['brightness']} % (mean {statistics['mean_intensity']} of 255)"))
         rows.append(("Contrast", f"{statistics['contrast']} % (deviation {statistics['std_intensity']})"))

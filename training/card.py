@@ -1,5 +1,6 @@
 """The model card: generated from the spec and the recipe, so that no figure is ever typed."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +30,19 @@ NAMES = {
     "groups": "groups (patients, or originals with their copies)",
     "positive": "films of the positive label",
     "auroc": "AUROC",
-    "auroc_95": "AUROC, 95% interval over groups",
     "average_precision": "average precision (PR-AUC)",
     "sensitivity": "sensitivity",
     "specificity": "specificity",
     "balanced_accuracy": "balanced accuracy",
+    "recall_at_specificity_0.80": "recall at specificity 0.80",
+    "recall_at_specificity_0.90": "recall at specificity 0.90",
+    "false_alarms": "false alarms",
     "ece": "expected calibration error (15 equal-mass bins)",
     "answered": "share of films answered (confidence at or over the threshold)",
     "right_when_answered": "share named rightly among those answered",
 }
+
+WHAT = {"auroc": "AUROC", "errors": "wrong decisions", "out_refused": "other pictures refused"}
 
 
 def write_card(spec: ModelSpec, recipe: Recipe, out: Path) -> None:
@@ -46,8 +51,11 @@ def write_card(spec: ModelSpec, recipe: Recipe, out: Path) -> None:
 
 
 def _card(spec: ModelSpec, recipe: Recipe) -> str:
-    figures: dict[str, Any] = dict(spec.metrics["validation"])
-    tables = {name: figures.pop(name) for name in list(figures) if isinstance(figures[name], dict)}
+    validation: dict[str, Any] = dict(spec.metrics["validation"])
+    heat = validation.pop("heat_map", {})
+    tables = {name: value for name, value in validation.items() if isinstance(value, Mapping)}
+    errors = {name: tables.pop(name) for name in list(tables) if name.startswith("errors_by_")}
+    figures = {name: value for name, value in validation.items() if not isinstance(value, Mapping)}
     library = "keras" if spec.framework == "keras" else "pytorch"
     cited = [text for name, text in CITATIONS.items() if any(name in source for source in spec.data)]
     pictures = ["training.png", "confusion.png", *(["roc.png"] if len(spec.labels) == 2 else [])]
@@ -92,6 +100,8 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "",
             *_table(figures),
             *(line for name, rows in tables.items() for line in _by(name, rows)),
+            *_heat(heat),
+            *(_agreement(spec.metrics["agreement"]) if "agreement" in spec.metrics else []),
             f"Threshold {spec.threshold} on the probability"
             + (f" of `{spec.positive}`" if len(spec.labels) == 2 else "")
             + f": {spec.threshold_rule}. Probabilities are calibrated (temperature {spec.temperature:.3f}, bias "
@@ -102,36 +112,77 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "## What it cannot do",
             *(f"- {limit}" for limit in recipe.limits),
             "",
+            *(
+                ["## What it gets wrong", *(line for name, rows in errors.items() for line in _by(name, rows))]
+                if errors
+                else []
+            ),
             "## Make these figures again",
             "```",
             f"python -m training.train {spec.name} --data FOLDER --out weights/{spec.name} --backbones FOLDER",
-            f"python -m training.evaluate {spec.name} --data FOLDER",
+            f"python -m training.evaluate {spec.name} --data FOLDER --write",
             "```",
             "",
         ]
     )
 
 
-def _table(figures: dict[str, Any]) -> list[str]:
-    rows = [f"| {NAMES.get(name, name.replace('_', ' '))} | {_shown(value)} |" for name, value in figures.items()]
-    return ["| figure | value |", "|---|---|", *rows, ""]
+def _table(figures: Mapping[str, Any]) -> list[str]:
+    """One row a figure, its interval beside it."""
+    rows = [
+        f"| {NAMES.get(name, name.replace('_', ' '))} | {_shown(value)} | {_shown(figures.get(f'{name}_95', ''))} |"
+        for name, value in figures.items()
+        if not name.endswith("_95")
+    ]
+    return ["| figure | value | 95% interval over groups |", "|---|---|---|", *rows, ""]
 
 
-def _by(name: str, rows: dict[str, Any]) -> list[str]:
-    if name == "heat_map":
-        share = f"{rows['peak_in_box']:.4f} of {rows['films']} flagged films"
-        return [f"Heat map's peak in a fracture box (grown by 5% of the film): {share}.", ""]
-    title = name.replace("auroc_by_", "AUROC by ").replace("_", " ")
+def _by(name: str, rows: Mapping[str, Any]) -> list[str]:
+    """The figures within every kind of film: what they are by, and a column for each."""
+    what, _, by = name.partition("_by_")
     if not rows:
         return []
+    if not all(isinstance(row, Mapping) for row in rows.values()):
+        rows = {kind: {"share": share} for kind, share in rows.items()}
+    columns = list(dict.fromkeys(c for row in rows.values() for c in row if not c.endswith("_95")))
     lines = [
-        f"| {kind or 'not stated'} | {row['films']} | {row['auroc']} |"
-        if isinstance(row, dict)
-        else f"| {kind} | | {row} |"
+        f"| {kind or 'not stated'} | " + " | ".join(_with_interval(row, column) for column in columns) + " |"
         for kind, row in rows.items()
     ]
-    return [f"| {title} | films | value |", "|---|---|---|", *lines, ""]
+    title = f"{WHAT.get(what, what.replace('_', ' '))} by {by.replace('_', ' ')}"
+    heads = " | ".join(NAMES.get(column, column.replace("_", " ")) for column in columns)
+    return [f"| {title} | {heads} |", "|---|" + "---|" * len(columns), *lines, ""]
+
+
+def _heat(rows: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if boxes := rows.get("peak_in_box"):
+        lines.append(
+            f"On flagged films with fracture boxes ({boxes['films']}), the heat map's peak lies in a box (grown by 5% "
+            f"of the film) in {_with_interval(boxes, 'share')}."
+        )
+    if outside := rows.get("energy_outside_body"):
+        lines.append(
+            f"On {outside['films']} flagged films, {_with_interval(outside, 'share')} of the heat map's energy lies "
+            "beside the body (border, letters, air)."
+        )
+    return [*lines, ""] if lines else []
+
+
+def _agreement(rows: Mapping[str, Any]) -> list[str]:
+    return [
+        f"With `{rows['with']}`, the other reader, on {rows['films']} films of {rows['groups']} groups that neither "
+        f"was trained on: Cohen's kappa {_with_interval(rows, 'kappa')}. They disagree on {rows['disagree']} of them; "
+        f"this one is right on {rows['right_where_they_agree']} where they agree and on "
+        f"{rows['right_where_they_disagree']} where they do not.",
+        "",
+    ]
+
+
+def _with_interval(row: Mapping[str, Any], name: str) -> str:
+    interval = row.get(f"{name}_95")
+    return _shown(row.get(name, "")) + (f" ({_shown(interval)})" if interval else "")
 
 
 def _shown(value: Any) -> str:
-    return " to ".join(str(v) for v in value) if isinstance(value, list) else str(value)
+    return " to ".join(str(v) for v in value) if isinstance(value, list | tuple) else str(value)

@@ -9,11 +9,13 @@ import csv
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.model_selection import StratifiedGroupKFold
+
+from predictors.scope import inverted
 
 Box = tuple[float, float, float, float]
 """x, y, width, height as fractions of the film."""
@@ -29,6 +31,7 @@ class Example:
     source: str
     boxes: tuple[Box, ...] = ()
     facts: dict[str, str] = field(default_factory=dict)
+    inverted: bool = False  # to be read as a negative of what the file holds
 
 
 def from_manifest(folder: Path) -> list[Example]:
@@ -116,7 +119,11 @@ NO_CLEAR_EXAMPLE = {"not_limb", "not_radiograph", "multi_panel", "unreadable"}
 
 
 def load_scope(folder: Path, per_collection: int = 900, seed: int = 0) -> list[Example]:
-    """Films of every collection with the kind of film as their label, and the pictures that are none of them."""
+    """Films of every collection with the kind of film as their label, and the pictures that are none of them.
+
+    Every other one comes a second time as its negative. So do the pictures that are no films, or the guard would
+    learn that a negative is a film.
+    """
     rng = np.random.default_rng(seed)
     examples = load(folder, "scope")
     for collection, kind in SCOPE_OF.items():
@@ -124,7 +131,10 @@ def load_scope(folder: Path, per_collection: int = 900, seed: int = 0) -> list[E
         for i in rng.permutation(len(clear))[:per_collection]:
             e = clear[i]
             examples.append(Example(e.path, kind, f"{collection}/{e.group}", e.source, facts={"kind": collection}))
-    return examples
+    negatives = [
+        replace(e, label=e.label if e.label == "out" else inverted(e.label), inverted=True) for e in examples[::2]
+    ]
+    return examples + negatives
 
 
 def split(examples: list[Example], seed: int, folds: int = 5) -> tuple[list[Example], list[Example]]:

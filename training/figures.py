@@ -1,15 +1,25 @@
 """The figures of a card, from probabilities and truth: each by a well-known library's function."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import average_precision_score, balanced_accuracy_score, recall_score, roc_auc_score
+from sklearn.metrics import (
+    average_precision_score,
+    balanced_accuracy_score,
+    cohen_kappa_score,
+    recall_score,
+    roc_auc_score,
+    roc_curve,
+)
 
 from training.calibrate import Scores, Truth
 
 RESAMPLES = 1000
+
+Rows = NDArray[np.intp]
+Groups = Sequence[str]
 
 
 def expected_calibration_error(probability: Scores, truth: Truth, bins: int = 15) -> float:
@@ -20,52 +30,105 @@ def expected_calibration_error(probability: Scores, truth: Truth, bins: int = 15
     return float(sum(gaps) / len(probability))
 
 
-def interval(
-    figure: Callable[[Truth, Scores], float],
-    truth: Truth,
-    probability: Scores,
-    groups: list[str],
-    seed: int = 0,
-) -> tuple[float, float]:
-    """95% bootstrap interval of ``figure``, resampling whole groups: films of one patient are no new evidence."""
+def recall_at_specificity(probability: Scores, truth: Truth, specificity: float) -> float:
+    """The highest sensitivity of any threshold that keeps ``specificity``."""
+    false_alarms, sensitivity, _ = roc_curve(truth, probability, drop_intermediate=False)
+    return float(sensitivity[false_alarms <= 1 - specificity + 1e-12].max())
+
+
+def interval(figure: Callable[[Rows], float], groups: Groups, seed: int = 0) -> tuple[float, float]:
+    """95% bootstrap interval of ``figure``, a function of film numbers, resampling whole groups.
+
+    Films of one patient are no new evidence. Resamples for which ``figure`` is not a number are left out.
+    """
     names, members = np.unique(groups, return_inverse=True)
     rows_of = [np.flatnonzero(members == i) for i in range(len(names))]
     rng = np.random.default_rng(seed)
     values = []
     for _ in range(RESAMPLES):
-        rows = np.concatenate([rows_of[i] for i in rng.integers(0, len(names), len(names))])
-        if 0 < truth[rows].sum() < len(rows):
-            values.append(figure(truth[rows], probability[rows]))
+        value = figure(np.concatenate([rows_of[i] for i in rng.integers(0, len(names), len(names))]))
+        if not np.isnan(value):
+            values.append(value)
     low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)
 
 
-def figures(probability: Scores, truth: Truth, groups: list[str], threshold: float) -> dict[str, Any]:
-    """Everything that a card states of one set of films."""
-    decided = probability >= threshold
-    low, high = interval(roc_auc_score, truth, probability, groups)
+def figures(probability: Scores, truth: Truth, groups: Groups, threshold: float) -> dict[str, Any]:
+    """Everything that a card states of one set of films; beside each figure ``<figure>_95``, its interval."""
+
+    def at_threshold(score: Callable[[Truth, Truth], float]) -> Callable[[Scores, Truth], float]:
+        return lambda p, t: score(t, p >= threshold)
+
+    measures: dict[str, Callable[[Scores, Truth], float]] = {
+        "auroc": lambda p, t: roc_auc_score(t, p),
+        "average_precision": lambda p, t: average_precision_score(t, p),
+        "sensitivity": at_threshold(recall_score),
+        "specificity": at_threshold(lambda t, decided: recall_score(~t, ~decided)),
+        "balanced_accuracy": at_threshold(balanced_accuracy_score),
+        "recall_at_specificity_0.80": lambda p, t: recall_at_specificity(p, t, 0.80),
+        "recall_at_specificity_0.90": lambda p, t: recall_at_specificity(p, t, 0.90),
+        "ece": expected_calibration_error,
+    }
+    result: dict[str, Any] = {"films": len(truth), "groups": len(set(groups)), "positive": int(truth.sum())}
+    for name, measure in measures.items():
+        low, high = interval(_of_rows(measure, probability, truth), groups)
+        result[name] = _round(measure(probability, truth))
+        result[f"{name}_95"] = [_round(low), _round(high)]
+    return result
+
+
+def _of_rows(measure: Callable[[Scores, Truth], float], probability: Scores, truth: Truth) -> Callable[[Rows], float]:
+    """``measure`` of a resample; not a number where only one label was drawn."""
+    return lambda rows: measure(probability[rows], truth[rows]) if 0 < truth[rows].sum() < len(rows) else np.nan
+
+
+def auroc_by(kinds: list[str], probability: Scores, truth: Truth, groups: Groups) -> dict[str, dict[str, Any]]:
+    """AUROC, with its interval, within every kind of film that holds at least five films of both labels."""
+    result = {}
+    for kind in sorted(set(kinds)):
+        at = np.flatnonzero(np.array(kinds) == kind)
+        if min(truth[at].sum(), (~truth[at]).sum()) < 5:
+            continue
+        measure = _of_rows(lambda p, t: roc_auc_score(t, p), probability[at], truth[at])
+        low, high = interval(measure, np.asarray(groups)[at].tolist())
+        auroc = roc_auc_score(truth[at], probability[at])
+        result[kind] = {"films": len(at), "auroc": _round(auroc), "auroc_95": [_round(low), _round(high)]}
+    return result
+
+
+def errors_by(kinds: list[str], decided: Truth, truth: Truth) -> dict[str, dict[str, Any]]:
+    """Within every kind of film, how many films of each label were decided wrongly; kinds of five films and more."""
+    result: dict[str, dict[str, Any]] = {}
+    for kind in sorted(set(kinds)):
+        at = np.array(kinds) == kind
+        row = {}
+        for name, of_label in (("missed", at & truth), ("false_alarms", at & ~truth)):
+            if of_label.sum() >= 5:
+                row[name] = f"{int((decided != truth)[of_label].sum())} of {int(of_label.sum())}"
+        if row:
+            result[kind] = row
+    return result
+
+
+def agreement(first: Truth, second: Truth, truth: Truth, groups: Groups) -> dict[str, Any]:
+    """Two readers on the same films: Cohen's kappa with its interval, and what a disagreement says."""
+    apart = first != second
+    low, high = interval(lambda rows: _kappa(first[rows], second[rows]), groups)
     return {
         "films": len(truth),
         "groups": len(set(groups)),
-        "positive": int(truth.sum()),
-        "auroc": _round(roc_auc_score(truth, probability)),
-        "auroc_95": [_round(low), _round(high)],
-        "average_precision": _round(average_precision_score(truth, probability)),
-        "sensitivity": _round(recall_score(truth, decided)),
-        "specificity": _round(recall_score(~truth, ~decided)),
-        "balanced_accuracy": _round(balanced_accuracy_score(truth, decided)),
-        "ece": _round(expected_calibration_error(probability, truth)),
+        "kappa": _round(_kappa(first, second)),
+        "kappa_95": [_round(low), _round(high)],
+        "disagree": _round(apart.mean()),
+        "right_where_they_agree": _round((first == truth)[~apart].mean()),
+        "right_where_they_disagree": _round((first == truth)[apart].mean()) if apart.any() else None,
     }
 
 
-def auroc_by(kinds: list[str], probability: Scores, truth: Truth) -> dict[str, dict[str, float | int]]:
-    """AUROC within every kind of film that holds both labels."""
-    rows: dict[str, NDArray[np.bool_]] = {k: np.array([kind == k for kind in kinds]) for k in sorted(set(kinds))}
-    return {
-        kind: {"films": int(at.sum()), "auroc": _round(roc_auc_score(truth[at], probability[at]))}
-        for kind, at in rows.items()
-        if min(truth[at].sum(), (~truth[at]).sum()) >= 5
-    }
+def _kappa(first: Truth, second: Truth) -> float:
+    """Not a number where both say the same of every film: then chance alone agrees as well."""
+    both = np.concatenate([first, second])
+    return float(cohen_kappa_score(first, second)) if 0 < both.sum() < len(both) else np.nan
 
 
 def _round(value: float) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from predictors.image import read_film
+from predictors.image import Radiograph, read_film
 from predictors.preprocess import placement, windowed_planes
 from predictors.spec import InputSpec
 from training.collections import Box, Example
@@ -18,17 +18,25 @@ MASK_STRIDE = 8
 """Box masks are kept at an eighth of the input's resolution: finer than any evidence map here."""
 
 
+def film_of(example: Example) -> Radiograph:
+    """The film as it is to be read: as the file has it, or as its negative."""
+    film = read_film(example.path)
+    return film.inverted() if example.inverted else film
+
+
 def planes_of(examples: Sequence[Example], spec: InputSpec, cache: Path | None = None) -> NDArray[np.float16]:
     """Windowed planes of every film: [N, size, size] or [N, size, size, 3] in 0..1.
 
     ``cache`` is a folder for the decoded planes, so that a resumed training does not decode again.
     """
-    key = hashlib.sha256(repr((sorted(asdict(spec).items()), [str(e.path) for e in examples])).encode()).hexdigest()
+    key = hashlib.sha256(
+        repr((sorted(asdict(spec).items()), [(str(e.path), e.inverted) for e in examples])).encode()
+    ).hexdigest()
     stored = cache / f"planes-{key[:16]}.npy" if cache else None
     if stored and stored.is_file():
         return np.load(stored)
     bar = tqdm(examples, desc="reading films", unit="film", mininterval=2)
-    planes = np.stack([windowed_planes(read_film(e.path), spec).astype(np.float16) for e in bar])
+    planes = np.stack([windowed_planes(film_of(e), spec).astype(np.float16) for e in bar])
     if stored:
         stored.parent.mkdir(parents=True, exist_ok=True)
         np.save(stored, planes)

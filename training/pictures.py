@@ -17,6 +17,20 @@ from training.calibrate import Scores, Truth
 sns.set_theme(style="whitegrid", context="notebook")
 
 
+def draw(
+    truth: list[str],
+    decided: list[str],
+    labels: tuple[str, ...],
+    out: Path,
+    probability: tuple[Scores, Truth] | None = None,
+) -> None:
+    """``confusion.png`` in ``out`` and, for two labels, ``roc.png`` from probabilities and truth."""
+    out.mkdir(parents=True, exist_ok=True)
+    confusion(truth, decided, labels, out / "confusion.png")
+    if probability:
+        roc_and_reliability(*probability, out / "roc.png")
+
+
 def training_curves(history: Path, out: Path) -> None:
     """Loss, accuracy, precision, recall and AUC over the epochs of ``history.csv``."""
     with history.open(newline="", encoding="utf-8") as file:
@@ -34,7 +48,7 @@ def training_curves(history: Path, out: Path) -> None:
 
 def confusion(truth: list[str], decided: list[str], labels: tuple[str, ...], out: Path) -> None:
     """Confusion matrix over ``labels``."""
-    figure, axis = plt.subplots(figsize=(4.2, 3.6))
+    figure, axis = plt.subplots(figsize=(1.8 + 1.2 * len(labels), 1.4 + 1.1 * len(labels)))
     counts = confusion_matrix(truth, decided, labels=labels)
     names = {"xticklabels": labels, "yticklabels": labels}
     sns.heatmap(counts, annot=True, fmt="d", cmap="Greys", cbar=False, ax=axis, **names)

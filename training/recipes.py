@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
+from predictors.scope import inverted
 from predictors.spec import InputSpec, Scope
 from training.collections import Example
 
@@ -58,6 +59,7 @@ class Recipe:
     scope: Scope | None
     data: tuple[str, ...]
     licence: str
+    version: str = "1.0.0"
     reads: str = ""
     limits: tuple[str, ...] = ()
     threshold_rule: Literal["sensitivity", "balanced", "likelier", "confidence"] = "balanced"
@@ -83,6 +85,7 @@ RESEARCH = "research-and-teaching"  # what the terms of its films allow
 IMAGENET_TEACHER = "taught by an ImageNet-trained MobileNetV2 (Apache-2.0) that was fine-tuned on the same films"
 IMAGENET_START = "ImageNet-trained MobileNetV2 or SqueezeNet 1.1 as the starting point, Apache-2.0"
 
+KINDS = ("chest", "limb", "mammogram")
 TYPE_FLAGS_OUT = {"not_radiograph", "not_limb", "wrong_class", "unreadable", "no_fracture_visible"}
 
 _FRACTURES = Recipe(
@@ -240,11 +243,12 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="scope",
             title="Scope guard",
+            version="1.1.0",
             collection="scope",
             framework="torch",
             weights_file="model.pth",
             architecture="squeezenet1_1",
-            labels=("chest", "limb", "mammogram", "out"),
+            labels=(*KINDS, *map(inverted, KINDS), "out"),
             positive="out",
             input=InputSpec(160, "pad", colour="rgb", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
@@ -267,7 +271,6 @@ RECIPES: dict[str, Recipe] = {
             limits=(
                 "What it should refuse was learnt from eleven kinds of pictures; a kind that it never saw may pass.",
                 "It tells the kind of film, not its quality.",
-                "A film with inverted grey levels is often refused rather than recognised.",
             ),
             augmentation=Augmentation(rotate=15, scale=0.25, stretch=0.25, flip_vertical=True, grey=0.5, blur=0.5),
             batch=64,

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,17 +10,25 @@ from torch import Tensor
 from predictors.convert import convert
 from predictors.probability import log_odds, probabilities
 from predictors.runtime import Network, sha256_of, twin_sha256
+from predictors.scope import inverted, sight
 from predictors.spec import FileRecord, ModelSpec
 from training import calibrate, pictures
 from training.card import write_card
 from training.collections import Example
-from training.evaluate import Outputs, measure, measure_scope, positive_probability, run, truth_of
+from training.evaluate import (
+    Outputs,
+    evaluated,
+    kinds_of,
+    pictures_of,
+    positive_probability,
+    run,
+    truth_of,
+)
 from training.loop import HISTORY
 from training.networks import KerasMirror, fold_to_half
 from training.networks import Network as TorchNetwork
 from training.recipes import Recipe
 
-VERSION = "1.0.0"
 TWIN = "twin.xml"
 
 
@@ -34,7 +41,7 @@ def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Pat
     spec = ModelSpec(
         name=recipe.name,
         title=recipe.title,
-        version=VERSION,
+        version=recipe.version,
         framework=recipe.framework,
         architecture=recipe.architecture,
         labels=recipe.labels,
@@ -55,9 +62,10 @@ def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Pat
     spec = replace(spec, twin=FileRecord(TWIN, twin_sha256(out / TWIN)))
     outputs = run(Network(out / TWIN, spec), spec, val)
     spec = calibrated(spec, recipe, val, outputs)
-    spec = replace(spec, metrics={"validation": measured(spec, recipe, val, outputs), "twin_difference": difference})
+    spec = replace(spec, metrics={"validation": evaluated(spec, recipe, val, outputs), "twin_difference": difference})
     spec.write(out)
-    draw(spec, recipe, val, outputs, work, out)
+    pictures.training_curves(work / HISTORY, out / "training.png")
+    pictures_of(spec, recipe, val, outputs, out)
     write_card(spec, recipe, out)
     return spec
 
@@ -86,9 +94,10 @@ def calibrated(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Out
         spec = replace(spec, temperature=round(temperature, 6))
         every = [probabilities(logits, spec) for logits in outputs.logits]
         own = {
-            kind: np.array([p[kind] for p, e in zip(every, val, strict=True) if e.label == kind])
-            for kind in recipe.labels
-            if kind != recipe.positive
+            label: np.array([sight(p, kind).score for p, e in zip(every, val, strict=True) if e.label == label])
+            for kind in kinds_of(spec)
+            for label in (kind, inverted(kind))
+            if label in spec.labels
         }
         return replace(spec, threshold=calibrate.admission(own), threshold_rule=calibrate.RULES["admit"])
     truth = truth_of(val, recipe)
@@ -96,26 +105,3 @@ def calibrated(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Out
     spec = replace(spec, temperature=round(temperature, 6), bias=round(bias, 6))
     cut = calibrate.threshold(positive_probability(spec, outputs), truth, recipe.threshold_rule)
     return replace(spec, threshold=cut, threshold_rule=calibrate.RULES[recipe.threshold_rule])
-
-
-def measured(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs) -> dict[str, Any]:
-    """The figures of the validation films."""
-    if len(spec.labels) > 2:
-        return measure_scope(spec, val, outputs)
-    return measure(spec, recipe, val, outputs)
-
-
-def draw(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs, work: Path, out: Path) -> None:
-    """The card's pictures."""
-    pictures.training_curves(work / HISTORY, out / "training.png")
-    truth = [recipe.relabel.get(e.label, e.label) for e in val]
-    if len(spec.labels) > 2:
-        every = [probabilities(logits, spec) for logits in outputs.logits]
-        decided = [max(p, key=p.__getitem__) for p in every]
-    else:
-        probability = positive_probability(spec, outputs)
-        cut = 0.5 if recipe.threshold_rule == "confidence" else spec.threshold
-        negative = next(label for label in spec.labels if label != spec.positive)
-        decided = [spec.positive if p >= cut else negative for p in probability]
-        pictures.roc_and_reliability(probability, truth_of(val, recipe), out / "roc.png")
-    pictures.confusion(truth, decided, spec.labels, out / "confusion.png")

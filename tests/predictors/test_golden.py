@@ -21,7 +21,7 @@ FILM, FIGURES = HERE / "golden.png", HERE / "golden.json"
 def figures(service: Service) -> dict[str, dict[str, float]]:
     film = read_film(FILM)
     guard = service.guard()
-    every = {"scope": {kind: round(guard.score(film, kind), 5) for kind in ("chest", "limb", "mammogram")}}
+    every = {"scope": {kind: round(guard.look(film, kind).score, 5) for kind in ("chest", "limb", "mammogram")}}
     for predictor in service.predictors:
         output = predictor.load()(network_input(film, predictor.spec.input))
         named = probabilities(output.logits, predictor.spec)

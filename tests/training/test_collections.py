@@ -238,7 +238,7 @@ def all_collections(tmp_path: Path) -> Path:
 
 def test_the_scope_guard_learns_from_every_collection(all_collections: Path) -> None:
     examples = load_scope(all_collections)
-    assert {(e.path.parent.name, e.label) for e in examples} == {
+    assert {(e.path.parent.name, e.label) for e in examples if not e.inverted} == {
         ("scope", "out"),
         ("scope", "chest"),
         ("pneumonia", "chest"),
@@ -250,16 +250,30 @@ def test_the_scope_guard_learns_from_every_collection(all_collections: Path) -> 
     assert len({e.group for e in examples if e.group.endswith("/g0")}) == 3  # the same name in three collections
 
 
+def test_the_scope_guard_learns_negatives_of_films_and_of_what_is_none(all_collections: Path) -> None:
+    examples = load_scope(all_collections)
+    files = {(e.path, e.inverted): e for e in examples}
+    assert len(files) == len(examples)
+    negatives = [e for e in examples if e.inverted]
+    assert len(negatives) == len(examples) // 3
+    for negative in negatives:
+        upright = files[negative.path, False]
+        assert negative.group == upright.group
+        assert negative.label == ("out" if upright.label == "out" else f"{upright.label} inverted")
+    assert {e.label for e in negatives} >= {"out", "chest inverted", "limb inverted"}
+
+
 def test_the_scope_guard_leaves_out_what_is_no_clear_example(all_collections: Path) -> None:
     flags = {e.facts.get("kind"): 0 for e in load_scope(all_collections)}
     assert "fracture_type" in flags
-    kept = [e.path.name for e in load_scope(all_collections) if e.path.parent.name == "fracture_type"]
+    kept = {e.path.name for e in load_scope(all_collections) if e.path.parent.name == "fracture_type"}
     assert sorted(kept) == ["0.jpg", "5.jpg"]
 
 
 def test_the_scope_guard_takes_at_most_so_many_of_a_collection_by_seed(all_collections: Path) -> None:
     def chosen(seed: int) -> list[str]:
-        return [e.path.name for e in load_scope(all_collections, 3, seed) if e.path.parent.name == "pneumonia"]
+        films = [e for e in load_scope(all_collections, 3, seed) if not e.inverted]
+        return [e.path.name for e in films if e.path.parent.name == "pneumonia"]
 
     assert len(chosen(0)) == len(set(chosen(0))) == 3
     assert chosen(0) == chosen(0)

@@ -5,7 +5,15 @@ import pytest
 from sklearn import metrics
 
 from training import figures as module
-from training.figures import auroc_by, expected_calibration_error, figures, interval
+from training.figures import (
+    agreement,
+    auroc_by,
+    errors_by,
+    expected_calibration_error,
+    figures,
+    interval,
+    recall_at_specificity,
+)
 from training.loop import figures_of, positive_scores
 
 
@@ -29,7 +37,8 @@ def test_figures_are_scikit_learns(cut: float) -> None:
     true_negatives, false_positives, false_negatives, true_positives = metrics.confusion_matrix(truth, decided).ravel()
     sensitivity = true_positives / (true_positives + false_negatives)
     specificity = true_negatives / (true_negatives + false_positives)
-    assert {k: v for k, v in result.items() if k not in {"auroc_95", "ece"}} == {
+    plain = {k: v for k, v in result.items() if not k.endswith("_95")}
+    assert {k: v for k, v in plain.items() if k != "ece" and not k.startswith("recall_at")} == {
         "films": 240,
         "groups": 120,
         "positive": int(truth.sum()),
@@ -41,6 +50,22 @@ def test_figures_are_scikit_learns(cut: float) -> None:
     }
     assert len({result["auroc"], result["average_precision"], result["sensitivity"], result["specificity"]}) == 4
     assert result["ece"] == round(expected_calibration_error(probability, truth), 4)
+    # Every figure has an interval that holds it (calibration error is the exception: resampling only adds to it).
+    for name in plain.keys() - {"films", "groups", "positive", "ece"}:
+        low, high = result[f"{name}_95"]
+        assert low <= result[name] <= high, name
+        assert high > low, name
+
+
+def test_recall_at_a_specificity_is_that_of_the_best_threshold_that_keeps_it() -> None:
+    probability, truth, _ = made_up()
+    for specificity in (0.5, 0.8, 0.9, 1.0):
+        best = max(
+            (probability[truth] >= cut).mean()
+            for cut in [*probability, 2.0]
+            if (probability[~truth] < cut).mean() >= specificity
+        )
+        assert recall_at_specificity(probability, truth, specificity) == pytest.approx(best)
 
 
 def test_a_film_exactly_at_the_threshold_is_positive() -> None:
@@ -74,9 +99,16 @@ def test_calibration_error_weighs_bins_by_their_films_and_stands_fewer_films_tha
 # Intervals
 
 
+def auroc_interval(truth: Any, probability: Any, groups: list[str], seed: int = 0) -> tuple[float, float]:
+    def auroc(rows: Any) -> float:
+        return metrics.roc_auc_score(truth[rows], probability[rows]) if len(set(truth[rows])) == 2 else np.nan
+
+    return interval(auroc, groups, seed)
+
+
 def test_the_interval_holds_the_figure_and_is_of_a_sensible_width() -> None:
     probability, truth, groups = made_up()
-    low, high = interval(metrics.roc_auc_score, truth, probability, groups)
+    low, high = auroc_interval(truth, probability, groups)
     auroc = metrics.roc_auc_score(truth, probability)
     assert low < auroc < high
     # Hanley and McNeil 1982, the standard error of an AUROC of independent films.
@@ -89,23 +121,23 @@ def test_the_interval_holds_the_figure_and_is_of_a_sensible_width() -> None:
 
 def test_copies_within_a_group_are_no_new_evidence() -> None:
     probability, truth, groups = made_up(120)
-    once = interval(metrics.roc_auc_score, truth, probability, groups)
-    thrice = interval(metrics.roc_auc_score, np.tile(truth, 3), np.tile(probability, 3), groups * 3)
+    once = auroc_interval(truth, probability, groups)
+    thrice = auroc_interval(np.tile(truth, 3), np.tile(probability, 3), groups * 3)
     assert thrice == pytest.approx(once, abs=1e-12)
     apart = [f"{group}, copy {copy}" for copy in range(3) for group in groups]
-    low, high = interval(metrics.roc_auc_score, np.tile(truth, 3), np.tile(probability, 3), apart)
+    low, high = auroc_interval(np.tile(truth, 3), np.tile(probability, 3), apart)
     assert high - low < 0.8 * (once[1] - once[0])
 
 
 def test_the_interval_is_the_same_for_a_seed_and_another_for_another() -> None:
     probability, truth, groups = made_up(80)
-    first, again, other = (interval(metrics.roc_auc_score, truth, probability, groups, seed) for seed in (0, 0, 1))
+    first, again, other = (auroc_interval(truth, probability, groups, seed) for seed in (0, 0, 1))
     assert first == again != other
 
 
 def test_resamples_without_both_labels_are_left_out() -> None:
     truth = np.array([True, False, False])
-    low, high = interval(metrics.roc_auc_score, truth, np.array([0.6, 0.5, 0.7]), ["a", "b", "c"])
+    low, high = auroc_interval(truth, np.array([0.6, 0.5, 0.7]), ["a", "b", "c"])
     assert (low, high) == (0.0, 1.0)
 
 
@@ -113,12 +145,43 @@ def test_resamples_without_both_labels_are_left_out() -> None:
 
 
 def test_auroc_by_kind_is_measured_within_each_and_left_out_where_a_label_is_rare() -> None:
-    probability, truth, _ = made_up()
+    probability, truth, groups = made_up()
     kinds = ["few" if i < 8 else "odd" if i % 2 else "even" for i in range(len(truth))]
-    rows = auroc_by(kinds, probability, truth)
+    rows = auroc_by(kinds, probability, truth, groups)
     assert list(rows) == ["even", "odd"]
     at = np.array([kind == "odd" for kind in kinds])
-    assert rows["odd"] == {"films": 116, "auroc": round(metrics.roc_auc_score(truth[at], probability[at]), 4)}
+    assert rows["odd"]["films"] == 116
+    assert rows["odd"]["auroc"] == round(metrics.roc_auc_score(truth[at], probability[at]), 4)
+    low, high = rows["odd"]["auroc_95"]
+    assert low < rows["odd"]["auroc"] < high
+
+
+def test_errors_by_kind_are_counted_by_label() -> None:
+    kinds = ["hand"] * 11 + ["leg"] * 6
+    truth = np.array([True] * 5 + [False] * 6 + [True] * 6)
+    decided = truth.copy()
+    decided[[0, 1, 5, 12]] ^= True
+    assert errors_by(kinds, decided, truth) == {
+        "hand": {"missed": "2 of 5", "false_alarms": "1 of 6"},
+        "leg": {"missed": "1 of 6"},
+    }
+
+
+# Two readers
+
+
+def test_agreement_of_a_case_done_by_hand() -> None:
+    # Of ten films both call three positive and four negative; three are read apart.
+    first = np.array([1, 1, 1, 0, 0, 0, 0, 1, 1, 0], dtype=bool)
+    second = np.array([1, 1, 1, 0, 0, 0, 0, 0, 0, 1], dtype=bool)
+    truth = np.array([1, 1, 0, 0, 0, 0, 0, 1, 0, 1], dtype=bool)
+    result = agreement(first, second, truth, [str(i) for i in range(10)])
+    # By chance they would agree on 0.5 x 0.4 + 0.5 x 0.6 = 0.5, so kappa is (0.7 - 0.5) / (1 - 0.5).
+    assert result["kappa"] == pytest.approx(0.4)
+    assert result["kappa_95"][0] < 0.4 < result["kappa_95"][1]
+    assert (result["films"], result["disagree"]) == (10, 0.3)
+    assert result["right_where_they_agree"] == round(6 / 7, 4)
+    assert result["right_where_they_disagree"] == round(1 / 3, 4)
 
 
 # While training

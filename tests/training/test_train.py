@@ -72,6 +72,7 @@ def assert_card_states_the_spec(out: Path, spec: ModelSpec) -> None:
             continue
         shown = " to ".join(map(str, value)) if isinstance(value, list) else str(value)
         assert f" | {shown} |" in card, name
+    assert all(f"{name}_95" in recorded for name in ("auroc", "sensitivity", "specificity", "ece"))
     assert f"Threshold {spec.threshold} on the probability of `{spec.positive}`: {spec.threshold_rule}" in card
     assert spec.weights.sha256 in card
     assert all(f"]({picture.name})" in card for picture in out.glob("*.png"))
