@@ -4,6 +4,10 @@ The weights file of record (``.keras``, ``.h5``, ``.pth``) is checked against it
 compiled twin (OpenVINO IR), which names the SHA-256 of the file that it was made from; while the two match,
 neither TensorFlow nor torch is imported. Otherwise the weights are converted (``predictors.convert``), compared
 with the original and kept in a cache.
+
+Weights on the Hub are fetched at a pinned revision into the Hub's own cache (``HF_HOME``), where the build of a
+Space may have put them already. A twin that lies beside them comes first: while it is the one that the spec names
+and was made from the weights that the spec names, these need not be fetched at all.
 """
 
 import hashlib
@@ -16,7 +20,7 @@ import openvino
 from numpy.typing import NDArray
 
 from predictors.errors import ModelUnavailable
-from predictors.spec import ModelSpec
+from predictors.spec import HubRecord, ModelSpec
 
 SOURCE_SHA256 = "second_look_source_sha256"
 """The key in a twin's ``rt_info`` that holds the SHA-256 of the weights file it was made from."""
@@ -73,41 +77,60 @@ def load_network(spec: ModelSpec, folder: Path, cache: Path) -> Network:
     Raises ModelUnavailable, with one sentence, if the weights are missing, are not the ones that ``spec`` names,
     cannot be read or do not fit.
     """
-    weights = _weights_file(spec, folder, cache)
-    if sha256_of(weights) != spec.weights.sha256:
-        raise ModelUnavailable(f"The weights of {spec.name} are not the ones its spec.json names (SHA-256 differs).")
-    twin = _shipped_twin(spec, folder) or _converted_twin(spec, weights, cache)
+    twin = _twin_on_hub(spec)
+    if twin is None:
+        weights = _weights_file(spec, folder)
+        if sha256_of(weights) != spec.weights.sha256:
+            raise ModelUnavailable(
+                f"The weights of {spec.name} are not the ones its spec.json names (SHA-256 differs)."
+            )
+        twin = _shipped_twin(spec, folder) or _converted_twin(spec, weights, cache)
     try:
         return Network(twin, spec)
     except RuntimeError:
         raise ModelUnavailable(f"The compiled network of {spec.name} does not fit its spec.json.") from None
 
 
-def _weights_file(spec: ModelSpec, folder: Path, cache: Path) -> Path:
-    if spec.hub is None:
-        path = folder / spec.weights.file
-        if not path.is_file():
-            raise ModelUnavailable(f"The weights file of {spec.name} is missing; put {spec.weights.file} back.")
-        return path
+def _weights_file(spec: ModelSpec, folder: Path) -> Path:
+    if spec.hub is not None:
+        return _fetched(spec, spec.hub, spec.weights.file)
+    path = folder / spec.weights.file
+    if not path.is_file():
+        raise ModelUnavailable(f"The weights file of {spec.name} is missing; put {spec.weights.file} back.")
+    return path
+
+
+def _fetched(spec: ModelSpec, hub: HubRecord, file: str) -> Path:
     from huggingface_hub import hf_hub_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled
 
     try:
-        return Path(
-            hf_hub_download(spec.hub.repo, spec.weights.file, revision=spec.hub.revision, cache_dir=cache / "hub")
-        )
+        return Path(hf_hub_download(hub.repo, file, revision=hub.revision))
     except (HfHubHTTPError, LocalEntryNotFoundError, OfflineModeIsEnabled, OSError, ValueError):
-        place = f"{spec.hub.repo}@{spec.hub.revision}"
+        place = f"{hub.repo}@{hub.revision}"
         raise ModelUnavailable(f"The weights of {spec.name} could not be fetched from {place} on the Hub.") from None
+
+
+def _twin_on_hub(spec: ModelSpec) -> Path | None:
+    if spec.hub is None or spec.twin is None:
+        return None
+    twin = _fetched(spec, spec.hub, spec.twin.file)
+    _fetched(spec, spec.hub, str(Path(spec.twin.file).with_suffix(".bin")))  # lands beside it
+    return twin if _matches(spec, twin) else None
 
 
 def _shipped_twin(spec: ModelSpec, folder: Path) -> Path | None:
     if spec.twin is None or spec.hub is not None:
         return None
     twin = folder / spec.twin.file
-    if not twin.is_file() or not twin.with_suffix(".bin").is_file() or twin_sha256(twin) != spec.twin.sha256:
-        return None
-    return twin if _made_from(twin) == spec.weights.sha256 else None
+    return twin if _matches(spec, twin) else None
+
+
+def _matches(spec: ModelSpec, twin: Path) -> bool:
+    """Whether the twin is the one that ``spec`` names, and was made from the weights that ``spec`` names."""
+    if spec.twin is None or not twin.is_file() or not twin.with_suffix(".bin").is_file():
+        return False
+    return twin_sha256(twin) == spec.twin.sha256 and _made_from(twin) == spec.weights.sha256
 
 
 def _made_from(twin: Path) -> str:

@@ -54,26 +54,33 @@ def _figures(name: str, value: Any) -> str:
     rows = "".join(
         f'<tr><th scope="row">{escape(label)}</th><td>{escape(shown)}</td></tr>' for label, shown in _rows(value)
     )
+    films = f"films new to both, beside {value['with']}" if "with" in value else f"the {_said(name)} films"
     return (
-        f'<div class="sl-scroll" role="region" aria-label="Figures, {escape(_said(name))}" tabindex="0"><table>'
-        f"<caption>Measured on the {escape(_said(name))} films</caption><tbody>{rows}</tbody></table></div>"
+        f'<div class="sl-scroll" role="group" aria-label="Figures, {escape(_said(name))}" tabindex="0"><table>'
+        f"<caption>Measured on {escape(films)} (95 % intervals over groups)</caption>"
+        f"<tbody>{rows}</tbody></table></div>"
     )
 
 
 def _rows(figures: Mapping[str, Any], within: str = "") -> Iterator[tuple[str, str]]:
     for key, value in figures.items():
+        if key == "with" or key.endswith("_95") or key.startswith(_IN_THE_CARD) or value in (None, {}):
+            continue
         label = f"{within}: {_said(key)}" if within else _said(key)
         if isinstance(value, Mapping) and any(isinstance(each, Mapping) for each in value.values()):
             yield from _rows(value, label)
-        elif isinstance(value, Mapping) and value:
-            yield label, ", ".join(f"{_said(name)} {_shown(each)}" for name, each in value.items())
-        elif value not in (None, {}):
-            yield label, _shown(value)
+        elif isinstance(value, Mapping):
+            yield label, ", ".join(f"{said} {shown}" for said, shown in _rows(value))
+        else:
+            interval = figures.get(f"{key}_95")
+            yield label, _shown(value) + (f" ({_shown(interval)})" if interval else "")
 
+
+_IN_THE_CARD = ("errors_by_", "auroc_by_age", "auroc_by_finding", "auroc_by_subtype", "auroc_by_label_quality")
+"""Tables that only the card shows."""
 
 _TERMS = {
     "auroc": "AUROC",
-    "auroc 95": "AUROC, 95 % interval",
     "ece": "expected calibration error",
     "groups": "groups (patients, or originals with their copies)",
     "positive": "films of the positive label",

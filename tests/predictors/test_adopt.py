@@ -26,7 +26,8 @@ def weights(tmp_path: Path) -> Path:
 
 def adopt(weights: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "predictors.adopt", "scope", *arguments, "--weights", str(weights)]
-    place = {"SECOND_LOOK_CACHE": str(weights.parent / "cache"), "HF_HUB_DISABLE_XET": "1"}
+    home = weights.parent
+    place = {"SECOND_LOOK_CACHE": str(home / "cache"), "HF_HOME": str(home / "hub"), "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(command, capture_output=True, text=True, env=os.environ | place | environment, timeout=120)
 
 
