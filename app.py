@@ -16,6 +16,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from predictors.registry import Service
+from space.addresses import RestFirst
+from space.desk import Desk
+from space.mcp import one_tool_a_model
+from space.metrics import Metrics
+from space.refusals import InOurWords
+from space.rest import create_rest
 from space.ui import STYLE, build, head, theme
 from space.uploads import LARGEST_UPLOAD, private_folder, swept
 
@@ -23,9 +29,12 @@ WEIGHTS = Path(__file__).parent / "weights"
 
 
 def create_app(weights: Path = WEIGHTS) -> FastAPI:
-    """The whole service: the page at ``/``, its routes under ``/gradio_api``."""
+    """The whole service: the page at ``/``, its routes under ``/gradio_api``, REST beside them."""
     folder = private_folder()
     service = Service.open(weights)
+    desk = Desk(Metrics(service))
+    page = build(service, desk)
+    desk.metrics.watch_queue(lambda: desk.waiting + len(page._queue))
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -33,16 +42,19 @@ def create_app(weights: Path = WEIGHTS) -> FastAPI:
         async with swept(folder):
             yield
 
-    app = FastAPI(title="Second Look", lifespan=lifespan)
-    # Routes of our own go here: what is mounted at "/" takes every address that is left.
+    app = FastAPI(lifespan=lifespan, openapi_url=None)
+    app.add_middleware(InOurWords)
+    app.add_middleware(RestFirst, rest=create_rest(service, desk))
+    one_tool_a_model()
     gr.mount_gradio_app(
         app,
-        build(service),
+        page,
         path="/",
         footer_links=["api"],
         run_history=False,
         enable_monitoring=False,
         ssr_mode=False,
+        mcp_server=True,
         show_error=False,
         max_file_size=LARGEST_UPLOAD,
         theme=theme(),

@@ -22,7 +22,10 @@ Each class carries its ``code`` and HTTP ``status``; ``str(error)`` is one plain
 to do about it. No sentence holds a path, a file name, a DICOM tag or another library's message.
 """
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from predictors.image import Radiograph
 
 
 class SecondLookError(Exception):
@@ -98,8 +101,9 @@ class ImageTooLarge(TooLarge):
 
 
 class OutOfScope(SecondLookError):
-    """A readable picture that is not the kind of radiograph the model reads."""
+    """A readable picture that is not the kind of radiograph the model reads; ``film`` is that picture, if kept."""
 
+    film: "Radiograph | None" = None
     code = "out_of_scope"
     status = 422
     sentence = "This does not look like the kind of radiograph that this model reads; send a matching film."
@@ -141,4 +145,6 @@ class Busy(Unavailable):
 
 
 class InternalError(SecondLookError):
-    """Anything that we did not foresee."""
+    """Anything that we did not foresee; ``request_id`` finds it in the log."""
+
+    request_id: str = ""

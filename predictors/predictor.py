@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from os import PathLike
@@ -29,6 +30,7 @@ Source = bytes | str | PathLike[str]
 """A film: its bytes, or a path on this machine (never a URL)."""
 
 MAX_BATCH = 10
+Status = Literal["loading", "loaded", "error"]
 DISCLAIMER = (
     "For research and teaching only. Not a medical device; not for diagnosis or for any decision about a patient."
 )
@@ -115,6 +117,7 @@ class Predictor:
         self._cache = cache
         self._guard = guard
         self._network: Network | None = None
+        self._answered = False
         self._lock = threading.Lock()
         try:
             self.spec = ModelSpec.read(folder)
@@ -127,11 +130,11 @@ class Predictor:
         return self.spec.title
 
     @property
-    def status(self) -> Literal["loading", "loaded", "error"]:
-        """Whether the model can answer."""
+    def status(self) -> Status:
+        """Whether the model can answer: "loaded" once its network has answered, be it a warm-up image."""
         if self.problem:
             return "error"
-        return "loaded" if self._network else "loading"
+        return "loaded" if self._answered else "loading"
 
     def load(self) -> Network:
         """Load the network if it is not there yet; raises ModelUnavailable with the reason."""
@@ -146,9 +149,16 @@ class Predictor:
             return self._network
 
     def warm_up(self) -> None:
-        """Load the network and run a blank input through it."""
+        """Load the network and run a blank input through it; raises ModelUnavailable if it does not answer."""
         size = self.spec.input.size
-        self.load()(np.zeros((1, size, size, 3), np.float32))
+        try:
+            self.load()(np.zeros((1, size, size, 3), np.float32))
+        except ModelUnavailable:
+            raise
+        except Exception:  # whatever the runtime makes of a network that does not fit
+            self.problem = f"The network of {self.name} could not answer a blank image."
+            raise ModelUnavailable(self.problem) from None
+        self._answered = True
 
     def examine(self, source: Source | None, filename: str = "") -> Finding:
         """Read one film and say what the network finds.
@@ -164,6 +174,7 @@ class Predictor:
         if inverted:
             film = film.inverted()
         output = self.load()(network_input(film, self.spec.input))
+        self._answered = True
         return Finding(
             spec=self.spec,
             film=film,
@@ -185,12 +196,14 @@ class Predictor:
         sight = guard.look(film, kind)
         admitted = guard.admits(sight.score)
         if not admitted and not self.model.answers_out_of_scope:
-            raise self._refusal()
+            raise self._refusal(film)
         return sight.score, admitted, admitted and sight.inverted
 
-    def _refusal(self) -> OutOfScope:
+    def _refusal(self, film: Radiograph) -> OutOfScope:
         kind = SEEN_AS[self.spec.scope] if self.spec.scope else "what this model reads"
-        return OutOfScope(f"This does not look like {kind}; send a film of that kind.")
+        refusal = OutOfScope(f"This does not look like {kind}; send a film of that kind.")
+        refusal.film = film
+        return refusal
 
     def answer(self, finding: Finding) -> Answer:
         """The JSON that this model's callers were promised."""
@@ -200,10 +213,15 @@ class Predictor:
         """Read one film and answer it."""
         return self.answer(self.examine(source, filename))
 
-    def predict_batch(self, sources: Sequence[tuple[Source, str]]) -> Answer:
+    def predict_batch(
+        self,
+        sources: Sequence[tuple[Source, str]],
+        watched: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> Answer:
         """Answer up to ten films, given with their names, in the order sent; a bad film never fails the others.
 
-        Raises TooManyFiles before anything is read, MissingFile for none.
+        Each film is examined inside a ``watched()``, which sees how that ends. Raises TooManyFiles before anything
+        is read, MissingFile for none.
         """
         if len(sources) > MAX_BATCH:
             raise TooManyFiles
@@ -214,7 +232,8 @@ class Predictor:
         decisions: list[str] = []
         for source, filename in sources:
             try:
-                finding = self.examine(source, filename)
+                with watched():
+                    finding = self.examine(source, filename)
             except SecondLookError as error:
                 results.append({"filename": filename, "error": str(error)})
             else:
@@ -236,7 +255,7 @@ class Predictor:
         """
         finding = self.examine(source, filename)
         if not finding.in_scope:
-            raise self._refusal()
+            raise self._refusal(finding.film)
         label = finding.label
         x, y = heatmap.peak(finding)
         return heatmap.overlay(finding), {

@@ -7,14 +7,19 @@ import threading
 from pathlib import Path
 from typing import Self
 
+import numpy as np
+
 import predictors
 from predictors.errors import ModelUnavailable, UnknownModel
-from predictors.predictor import Model, Predictor
+from predictors.image import Radiograph
+from predictors.predictor import Model, Predictor, Status
 from predictors.runtime import default_cache, load_network
 from predictors.scope import ScopeGuard
 from predictors.spec import ModelSpec
 
 log = logging.getLogger(__name__)
+
+_BLANK = Radiograph(np.zeros((64, 64), np.uint8), None, "PNG")
 
 FRAMEWORK_MODULES = {"architectures", "convert"}
 """Modules of this package that import TensorFlow or torch, and hold no model."""
@@ -34,6 +39,7 @@ class Service:
     def __init__(self, weights: Path, cache: Path) -> None:
         self._weights, self._cache = weights, cache
         self._guard: ScopeGuard | None = None
+        self._guard_status: Status = "loading"
         self._lock = threading.Lock()
         self.predictors = tuple(Predictor(model, weights / model.name, self.guard, cache) for model in models())
 
@@ -52,18 +58,40 @@ class Service:
         """The scope guard, loaded on first use; raises ModelUnavailable if its weights cannot be used."""
         with self._lock:
             if self._guard is None:
-                folder = self._weights / "scope"
                 try:
-                    spec = ModelSpec.read(folder)
-                except (OSError, ValueError, KeyError, TypeError):
-                    raise ModelUnavailable("The scope guard's spec.json is missing or cannot be read.") from None
-                self._guard = ScopeGuard(spec, load_network(spec, folder, self._cache))
+                    self._guard = self._load_guard()
+                except ModelUnavailable:
+                    self._guard_status = "error"
+                    raise
+                self._guard_status = "loaded"
             return self._guard
+
+    def _load_guard(self) -> ScopeGuard:
+        folder = self._weights / "scope"
+        try:
+            spec = ModelSpec.read(folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            raise ModelUnavailable("The scope guard's spec.json is missing or cannot be read.") from None
+        guard = ScopeGuard(spec, load_network(spec, folder, self._cache))
+        try:
+            guard.look(_BLANK, "limb")
+        except Exception:  # whatever the runtime makes of a network that does not fit
+            raise ModelUnavailable("The scope guard could not answer a blank image.") from None
+        return guard
+
+    def statuses(self) -> dict[str, Status]:
+        """By name, whether each model can answer, and the scope guard before them."""
+        return {"scope": self._guard_status, **{predictor.name: predictor.status for predictor in self.predictors}}
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model and the scope guard have answered an image, be it a warm-up image."""
+        return set(self.statuses().values()) == {"loaded"}
 
     def warm_up(self) -> None:
         """Load every network and run a blank input through it; one that fails leaves the others working."""
-        for load in (self.guard, *(predictor.warm_up for predictor in self.predictors)):
+        for warm_up in (self.guard, *(predictor.warm_up for predictor in self.predictors)):
             try:
-                load()
+                warm_up()
             except ModelUnavailable as error:
                 log.error("%s", error)

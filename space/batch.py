@@ -33,7 +33,7 @@ def batch_html(answer: Answer, name: str) -> str:
     # Excel takes a CSV file for UTF-8 only if it starts with a byte order mark.
     data = base64.b64encode(batch_csv(answer).encode("utf-8-sig")).decode()
     return (
-        f'<section class="sl-batch" aria-live="polite"><p>{_summary(answer)}</p>'
+        f'<section class="sl-batch"><p>{_summary(answer)}</p>'
         f'<div class="sl-scroll" role="region" aria-label="Answers by file" tabindex="0">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
         f'<a class="sl-download" download="second-look-{escape(name)}.csv" '

@@ -1,4 +1,5 @@
-// What the page does by itself: the heat map's opacity, paste, and a first word on files that are too large.
+// What the page does by itself: the heat map's opacity, paste, the tabs' keys, what a screen reader is told, and a
+// first word on files that are too large.
 // Gradio draws the page after this has run, so everything is listened for on the document.
 (() => {
   // Gradio puts what belongs into the head there twice.
@@ -49,4 +50,29 @@
     input.files = files.files;
     input.dispatchEvent(new Event("change", { bubbles: true }));
   });
+
+  // The keys of the ARIA tabs pattern; Gradio's tabs know Tab and Enter only.
+  document.addEventListener("keydown", (event) => {
+    const { key, target } = event;
+    const tabs = [...(target.closest?.("[role=tablist]")?.querySelectorAll("[role=tab]") ?? [])];
+    const at = tabs.indexOf(target);
+    const to = { ArrowLeft: at - 1, ArrowRight: (at + 1) % tabs.length, Home: 0, End: -1 }[key];
+    if (at < 0 || to === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
+    event.preventDefault();
+    tabs.at(to).focus();
+    tabs.at(to).click();
+  });
+
+  // A screen reader speaks of what changes in a place that it knows. An answer is new as a whole, so its words are
+  // said again in one place that stays.
+  const said = new WeakSet();
+  new MutationObserver(() => {
+    const answers = [...document.querySelectorAll(".sl-verdict, .sl-batch")];
+    const answer = answers.find((each) => shown(each) && !said.has(each));
+    if (!answer) return;
+    said.add(answer);
+    const lines = answer.querySelectorAll("h3, p:not(.sl-kicker, .sl-file, .sl-risk, .sl-caution)");
+    const spoken = [...lines].map(({ textContent }) => Object.assign(document.createElement("p"), { textContent }));
+    document.querySelector(".sl-aloud").replaceChildren(...spoken);
+  }).observe(document, { childList: true, subtree: true });
 })();

@@ -8,6 +8,7 @@ from typing import Any
 from PIL import Image
 
 from predictors import heatmap
+from predictors.image import Radiograph
 from predictors.predictor import DISCLAIMER, Answer, Finding
 from predictors.scope import SEEN_AS
 from space.words import Words, figure, words
@@ -23,15 +24,16 @@ def finding_html(finding: Finding, answer: Answer) -> str:
     return f'<div class="sl-result">{_picture(finding)}{_verdict(finding, answer)}</div>'
 
 
-def refusal_html(sentence: str, filename: str = "", film: Image.Image | None = None) -> str:
+def refusal_html(sentence: str, filename: str = "", film: Radiograph | None = None) -> str:
     """Why there is no answer, with the film if it could be read at all."""
     shown = ""
     if film is not None:
-        film.thumbnail((heatmap.LONGEST_SIDE,) * 2)
-        shown = f'<figure class="sl-film">{_image(film, "The picture as it was read.")}</figure>'
+        picture = film.preview()
+        picture.thumbnail((heatmap.LONGEST_SIDE,) * 2)
+        shown = f'<figure class="sl-film">{_image(picture, "The picture as it was read.")}</figure>'
     name = f'<p class="sl-file">{escape(filename)}</p>' if filename else ""
     return (
-        f'<div class="sl-result">{shown}<section class="sl-verdict sl-refused" role="alert">'
+        f'<div class="sl-result">{shown}<section class="sl-verdict sl-refused">'
         f"<h3>No answer for this file</h3><p>{escape(sentence)}</p>{name}</section></div>"
     )
 
@@ -81,7 +83,7 @@ def _verdict(finding: Finding, answer: Answer) -> str:
         _details(finding, answer),
         f'<p class="sl-caution">{escape(DISCLAIMER)}</p>',
     ]
-    return f'<section class="sl-verdict" aria-live="polite">{"".join(parts)}</section>'
+    return f'<section class="sl-verdict">{"".join(parts)}</section>'
 
 
 def _answered(finding: Finding, answer: Answer) -> bool:

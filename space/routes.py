@@ -1,15 +1,18 @@
 """The public Gradio routes, by name: what ``gradio_client``, ``@gradio/client`` and plain HTTP callers use."""
 
-import os
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, get_args
 
 import gradio as gr
 from PIL import Image
+from pydantic import RootModel
 
 from predictors.predictor import MAX_BATCH, Answer, Predictor
 from predictors.registry import Service
+from predictors.scope import SEEN_AS
+from space.desk import AT_ONCE, Desk, Door, Film, Question
 from space.refusals import told_by_gradio
+from space.schema import ANSWERS, AnyAnswer
 from space.uploads import received, received_all
 
 PREDICT = "bone_fracture"
@@ -17,15 +20,18 @@ PREDICT = "bone_fracture"
 
 MODELS_QUEUE: dict[str, Any] = {
     "concurrency_id": "models",
-    "concurrency_limit": max(1, min(4, os.cpu_count() or 1)),
+    "concurrency_limit": AT_ONCE,
 }
 """All events that run a network share one line: Gradio's own limit counts each event apart, so that five tabs
 would run five networks at once on a Space's two cores."""
 
-_ARGUMENT = "image: One radiograph as a file: JPEG, PNG, WebP, TIFF, BMP or single-frame DICOM, up to 20 MB."
+_ARGUMENT = (
+    "image: One radiograph, as a file or its public http(s) address: "
+    "JPEG, PNG, WebP, TIFF, BMP or single-frame DICOM, up to 20 MB."
+)
 
 
-def add_routes(service: Service) -> None:
+def add_routes(service: Service, desk: Desk) -> None:
     """Add the named routes of every model to the ``gr.Blocks`` under construction.
 
     Their components stay hidden. They are file components all the same, since those bring Gradio's checks that a
@@ -42,26 +48,32 @@ def add_routes(service: Service) -> None:
         caller.click(fn, inputs, outputs, api_name=name, preprocess=False, **MODELS_QUEUE)
 
     for predictor in service.predictors:
-        route(predictor.name, _predict(predictor), image, answer)
-        route(f"{predictor.name}_heatmap", _heatmap(predictor), image, [picture, answer])
+        route(predictor.name, gr.mcp.tool()(_predict(predictor, desk)), image, answer)
+        route(f"{predictor.name}_heatmap", _heatmap(predictor, desk), image, [picture, answer])
         if predictor.batch:
-            route(f"{predictor.name}_batch", _batch(predictor), images, answer)
-    route("predict", _predict(service[PREDICT]), image, answer)
+            route(f"{predictor.name}_batch", _batch(predictor, desk), images, answer)
+    route("predict", _predict(service[PREDICT], desk), image, answer)
 
 
-def _predict(predictor: Predictor) -> Callable[..., Answer]:
-    def predict(image: Any) -> Answer:
+def _predict(predictor: Predictor, desk: Desk) -> Callable[..., Awaitable[Answer]]:
+    async def predict(image: Any, request: gr.Request) -> Answer:
         with told_by_gradio():
-            return predictor.predict(*received(image))
+            return await desk.ask(_question(request, "predict", predictor, Film(*received(image))), predictor.predict)
 
-    predict.__doc__ = _described(predictor, _ARGUMENT, "The answer as JSON, as the README's contract has it.")
+    predict.__doc__ = _described(
+        predictor,
+        _ARGUMENT,
+        f"JSON with {', '.join(_keys(predictor.name))}. Labels: {', '.join(predictor.spec.labels)}; "
+        "meta names the model, its version and the threshold at which it decides.",
+        _reads(predictor),
+    )
     return predict
 
 
-def _heatmap(predictor: Predictor) -> Callable[..., tuple[Image.Image, Answer]]:
-    def heatmap(image: Any) -> tuple[Image.Image, Answer]:
+def _heatmap(predictor: Predictor, desk: Desk) -> Callable[..., Awaitable[tuple[Image.Image, Answer]]]:
+    async def heatmap(image: Any, request: gr.Request) -> tuple[Image.Image, Answer]:
         with told_by_gradio():
-            return predictor.heatmap(*received(image))
+            return await desk.ask(_question(request, "heatmap", predictor, Film(*received(image))), predictor.heatmap)
 
     heatmap.__doc__ = _described(
         predictor,
@@ -72,10 +84,11 @@ def _heatmap(predictor: Predictor) -> Callable[..., tuple[Image.Image, Answer]]:
     return heatmap
 
 
-def _batch(predictor: Predictor) -> Callable[..., Answer]:
-    def batch(images: Any) -> Answer:
+def _batch(predictor: Predictor, desk: Desk) -> Callable[..., Awaitable[Answer]]:
+    async def batch(images: Any, request: gr.Request) -> Answer:
         with told_by_gradio():
-            return predictor.predict_batch(received_all(images))
+            films = [Film(*film) for film in received_all(images)]
+            return await desk.ask_batch(_question(request, "batch", predictor, *films))
 
     batch.__doc__ = _described(
         predictor,
@@ -84,6 +97,24 @@ def _batch(predictor: Predictor) -> Callable[..., Answer]:
         f"Up to {MAX_BATCH} films at once.",
     )
     return batch
+
+
+def _reads(predictor: Predictor) -> str:
+    kind = SEEN_AS.get(predictor.spec.scope or "")
+    return f"Reads {kind}; any other picture gets no answer." if kind else ""
+
+
+def _keys(name: str) -> list[str]:
+    """The keys of a model's answer, in all of its shapes."""
+    answer = ANSWERS.get(name, AnyAnswer)
+    shapes = get_args(answer.model_fields["root"].annotation) if issubclass(answer, RootModel) else (answer,)
+    return list(dict.fromkeys(key for shape in shapes for key in shape.model_fields))
+
+
+def _question(request: gr.Request, route: str, predictor: Predictor, *films: Film) -> Question:
+    """Gradio's MCP server asks these routes too, and says so in a header."""
+    door: Door = "mcp" if request.headers.get("x-gradio-user") == "mcp" else "gradio"
+    return Question(door, route, predictor, films, request.headers.get("idempotency-key", ""))
 
 
 def _described(predictor: Predictor, argument: str, returns: str, more: str = "") -> str:

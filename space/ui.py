@@ -5,15 +5,18 @@ import math
 from pathlib import Path
 from typing import Any
 
+import anyio.to_thread
 import gradio as gr
 
 from predictors.errors import FileTooLarge, OutOfScope, SecondLookError
-from predictors.image import MAX_BYTES, read_film
-from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor
+from predictors.image import MAX_BYTES
+from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor, Source
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from space.about import card, overview_html
 from space.batch import batch_html
+from space.desk import QUEUE_SIZE, Desk, Film, Question
+from space.fetch import fetch_for_gradio
 from space.refusals import foreseen, hush_gradio
 from space.render import WAITING, finding_html, refusal_html
 from space.routes import MODELS_QUEUE, add_routes
@@ -21,7 +24,6 @@ from space.uploads import CHECK_EVERY, KEEP_FOR, received, received_all
 
 TITLE = "Second Look"
 PURPOSE = "A second reader for radiographs: five networks, each asked one question, each showing where it looked."
-QUEUE_SIZE = 40
 SESSIONS = 16
 
 _HERE = Path(__file__).parent
@@ -31,7 +33,7 @@ _PAGE_EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False,
 """The page's own events are no routes. Like the routes, they take a checked upload as it came."""
 
 
-def build(service: Service) -> gr.Blocks:
+def build(service: Service, desk: Desk) -> gr.Blocks:
     """The page and the named routes, ready to be mounted."""
     page: gr.Blocks
     with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CHECK_EVERY, KEEP_FOR)) as page:
@@ -39,10 +41,10 @@ def build(service: Service) -> gr.Blocks:
         with gr.Tabs():
             for predictor in service.predictors:
                 with gr.Tab(predictor.title, id=predictor.name):
-                    _tab(predictor)
+                    _tab(predictor, desk)
             with gr.Tab("About the models", id="about"):
                 _about(service)
-        add_routes(service)
+        add_routes(service, desk)
         page.unload(_forget(page))
     page.queue(max_size=QUEUE_SIZE, api_open=False)  # "open" means that callers may skip the queue
     # Gradio keeps every session's last values in memory, films on the page among them.
@@ -51,6 +53,7 @@ def build(service: Service) -> gr.Blocks:
     # without this, any picture on this machine could be asked about.
     page.has_launched = True
     hush_gradio()
+    fetch_for_gradio()
     return page
 
 
@@ -82,7 +85,7 @@ def theme() -> gr.themes.Base:
 def _masthead() -> str:
     return (
         f'<header class="sl-masthead"><h1>{TITLE}</h1><p class="sl-purpose">{PURPOSE}</p>'
-        f'<p class="sl-disclaimer"><strong>{DISCLAIMER}</strong></p></header>'
+        f'<p class="sl-disclaimer"><strong>{DISCLAIMER}</strong></p><div class="sl-aloud" role="status"></div></header>'
     )
 
 
@@ -96,7 +99,7 @@ def _forget(page: gr.Blocks) -> Any:
 # One tab
 
 
-def _tab(predictor: Predictor) -> None:
+def _tab(predictor: Predictor, desk: Desk) -> None:
     with gr.Row(elem_classes="sl-tab"):
         with gr.Column(scale=2, min_width=300, elem_classes="sl-ask"):
             gr.HTML(_intro(predictor))
@@ -107,10 +110,10 @@ def _tab(predictor: Predictor) -> None:
             result = gr.HTML(WAITING, elem_classes="sl-result-box")
             with gr.Accordion("Answer as JSON", open=False, elem_classes="sl-json"):
                 answer = gr.JSON(show_label=False, container=False)
-    film.upload(_examine(predictor), film, [result, answer, film], show_progress_on=result, **_PAGE_EVENT)
+    film.upload(_examine(predictor, desk), film, [result, answer, film], show_progress_on=result, **_PAGE_EVENT)
     clear.click(lambda: (WAITING, None, None), None, [result, answer, film], api_visibility="private", queue=False)
     if predictor.batch:
-        _several(predictor)
+        _several(predictor, desk)
 
 
 _HINT = (
@@ -126,40 +129,43 @@ def _intro(predictor: Predictor) -> str:
     return f'<div class="sl-intro"><h2>{predictor.question}</h2>{reads}</div>'
 
 
-def _examine(predictor: Predictor) -> Any:
+def _examine(predictor: Predictor, desk: Desk) -> Any:
     """One upload, one run of the network: answer, heat map and JSON all come from the same finding."""
 
-    def examine(upload: Any) -> tuple[str, Answer | None, None]:
+    def shown(film: Source, filename: str) -> tuple[str, Answer]:
+        finding = predictor.examine(film, filename)
+        answer = predictor.answer(finding)
+        return finding_html(finding, answer), answer
+
+    async def examine(upload: Any) -> tuple[str, Answer | None, None]:
         filename = ""
         try:
             with foreseen():
                 path, filename = received(upload)
-                finding = predictor.examine(path, filename)
-                answer = predictor.answer(finding)
-                return finding_html(finding, answer), answer, None
+                result, answer = await desk.ask(Question("page", "tab", predictor, [Film(path, filename)]), shown)
+                return result, answer, None
         except SecondLookError as error:
-            gr.Warning(str(error), title="No answer")
             # A film that was read but is of another kind is shown, so that a mix-up is seen at once.
-            film = read_film(path).preview() if isinstance(error, OutOfScope) else None
-            return refusal_html(str(error), filename, film), None, None
+            film = error.film if isinstance(error, OutOfScope) else None
+            return await anyio.to_thread.run_sync(refusal_html, str(error), filename, film), None, None
 
     return examine
 
 
-def _several(predictor: Predictor) -> None:
+def _several(predictor: Predictor, desk: Desk) -> None:
     with gr.Accordion(f"Several films at once, up to {MAX_BATCH}", open=False, elem_classes="sl-several"):
         films = gr.File(label="Radiographs", file_count="multiple", height=140)
         table = gr.HTML()
         with gr.Accordion("Answers as JSON", open=False):
             answer = gr.JSON(show_label=False, container=False)
 
-    def examine_several(uploads: Any) -> tuple[str, Answer | None, None]:
+    async def examine_several(uploads: Any) -> tuple[str, Answer | None, None]:
         try:
             with foreseen():
-                answers = predictor.predict_batch(received_all(uploads))
+                films = [Film(*film) for film in received_all(uploads)]
+                answers = await desk.ask_batch(Question("page", "batch", predictor, films))
                 return batch_html(answers, predictor.name), answers, None
         except SecondLookError as error:
-            gr.Warning(str(error), title="No answer")
             return refusal_html(str(error)), None, None
 
     films.upload(examine_several, films, [table, answer, films], show_progress_on=table, **_PAGE_EVENT)

@@ -47,8 +47,12 @@ def received(upload: Any) -> tuple[Path, str]:
     path = Path(upload["path"])
     if not path.is_file():
         raise MissingFile(_GONE)
-    name = str(upload.get("orig_name") or path.name).replace("\\", "/")
-    return path, PurePosixPath(name).name[:255]
+    return path, base_name(str(upload.get("orig_name") or path.name))
+
+
+def base_name(name: str) -> str:
+    """What a sender calls a file, without their folders."""
+    return PurePosixPath(name.replace("\\", "/")).name[:255]
 
 
 def received_all(uploads: Iterable[Any] | None) -> list[tuple[Source, str]]:

@@ -24,6 +24,7 @@ class Space:
     url: str
     log: Path
     temporary: Path
+    pid: int
 
     def uploads(self) -> list[Path]:
         """Every file that a request left on the disk."""
@@ -41,7 +42,7 @@ def running_space(folder: Path, prelude: str = "") -> Iterator[Space]:
         process = subprocess.Popen(
             [sys.executable, "-c", program], cwd=ROOT, env=environment, stdout=stream, stderr=stream
         )
-        space = Space(f"http://127.0.0.1:{port}", log, temporary)
+        space = Space(f"http://127.0.0.1:{port}", log, temporary, process.pid)
         try:
             _wait(space, process)
             yield space

@@ -1,7 +1,6 @@
 """``@gradio/client`` from Node, as the first seed's front end uses it."""
 
 import json
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -10,23 +9,6 @@ import pytest
 
 from predictors.errors import MissingFile
 from tests.running import Space
-
-HERE = Path(__file__).parent / "node"
-
-
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``ask.mjs`` and the pinned client."""
-    if not (shutil.which("node") and shutil.which("npm")):
-        pytest.skip("node or npm is not installed, and this test asks through @gradio/client")
-    folder = tmp_path_factory.mktemp("node")
-    for name in ("ask.mjs", "package.json", "package-lock.json"):
-        shutil.copy(HERE / name, folder)
-    command = ["npm", "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-    installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
-    if installed.returncode:
-        pytest.skip(f"npm could not install @gradio/client: {installed.stderr.strip()[-300:]}")
-    return folder
 
 
 def ask(node: Path, space: Space, route: str, *films: Path) -> dict[str, Any]:
