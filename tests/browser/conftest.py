@@ -1,22 +1,27 @@
-"""A browser, if this machine has one."""
+"""A browser, if this machine has one, and the page in it: at a desk, in the dark, on a phone."""
 
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.browser.page import CHROMIUM_FLAGS
+from tests.browser.page import CHROMIUM_FLAGS, OpenPage
+from tests.running import Space
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> "Iterator[Browser]":
-    """Debian's Chromium, steered by Playwright."""
+    """Debian's Chromium, steered by Playwright.
+
+    No longer than these tests need it: Playwright keeps an event loop running, beside which there can be no other.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     executable = shutil.which("chromium") or shutil.which("chromium-browser")
     if executable is None:
@@ -25,6 +30,33 @@ def chromium() -> "Iterator[Browser]":
         browser = playwright.chromium.launch(executable_path=executable, args=CHROMIUM_FLAGS)
         yield browser
         browser.close()
+
+
+@contextmanager
+def _opened(chromium: "Browser", space: Space, width: int, height: int, **context: Any) -> Iterator[OpenPage]:
+    opened = OpenPage(chromium, space.url, width, height, **context)
+    yield opened
+    assert opened.errors == []
+    assert opened.strangers == []
+    opened.close()
+
+
+@pytest.fixture
+def desk(chromium: "Browser", space: Space) -> Iterator[OpenPage]:
+    with _opened(chromium, space, 1280, 900) as opened:
+        yield opened
+
+
+@pytest.fixture
+def dark(chromium: "Browser", space: Space) -> Iterator[OpenPage]:
+    with _opened(chromium, space, 1280, 900, color_scheme="dark") as opened:
+        yield opened
+
+
+@pytest.fixture
+def phone(chromium: "Browser", space: Space) -> Iterator[OpenPage]:
+    with _opened(chromium, space, 390, 844, has_touch=True, is_mobile=True) as opened:
+        yield opened
 
 
 @pytest.fixture(scope="session")

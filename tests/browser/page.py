@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator, Page
+    from playwright.sync_api import Browser, FileChooser, Locator, Page
 
 CHROMIUM_FLAGS = [
     "--no-sandbox",
@@ -24,6 +24,14 @@ TABS = [
     "Pneumonia",
     "About the models",
 ]
+KINDS = {
+    "Bone fracture": "limb",
+    "Fracture, second reader": "limb",
+    "Fissure or fracture": "limb",
+    "Mammogram risk": "mammogram",
+    "Pneumonia": "chest",
+}
+"""The kind of film that a tab reads."""
 
 _FILE = """([name, data]) => {
   const bytes = Uint8Array.from(atob(data), (character) => character.charCodeAt(0));
@@ -31,6 +39,20 @@ _FILE = """([name, data]) => {
   files.items.add(new File([bytes], name));
   return files;
 }"""
+
+
+_FOCUSED = """() => {
+  const element = document.activeElement;
+  const { outlineStyle, outlineWidth } = getComputedStyle(element);
+  const seen = outlineStyle === "solid" && parseFloat(outlineWidth) >= 2 && element.checkVisibility();
+  const name = element.ariaLabel ?? element.labels?.[0]?.textContent ?? element.textContent;
+  return element === document.body ? "the page" : seen ? name.trim() : `unseen: ${name.trim()}`;
+}"""
+
+
+_STILL = """() => !document.querySelector(".pending") && document.getAnimations().every(
+  (animation) => animation.playState !== "running" || animation.effect.getComputedTiming().endTime === Infinity
+)"""
 
 
 class OpenPage:
@@ -44,8 +66,10 @@ class OpenPage:
         self.page.set_default_timeout(30_000)
         self.errors: list[str] = []
         self.strangers: list[str] = []
+        self.choosers: list[FileChooser] = []
         host = urlsplit(url).netloc
         self.page.on("console", lambda m: self.errors.append(m.text) if m.type == "error" else None)
+        self.page.on("filechooser", lambda chooser: self.choosers.append(chooser))
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
         self.page.on(
             "request",
@@ -95,14 +119,42 @@ class OpenPage:
         headline.wait_for()
         return str(headline.inner_text())
 
+    def aloud(self) -> str:
+        """What a screen reader was told last."""
+        return str(self.page.locator("[role=status].sl-aloud").inner_text())
+
+    def press(self, *keys: str) -> str:
+        """Press keys one after the other; gives the name of what has the focus then, if it shows that it has."""
+        for key in keys:
+            self.page.keyboard.press(key)
+        return str(self.page.evaluate(_FOCUSED))
+
+    def tab_to(self, name: str) -> None:
+        """Press Tab until what is called ``name`` has the focus."""
+        passed = []
+        for _ in range(25):
+            passed.append(self.press("Tab"))
+            if passed[-1].startswith(name):
+                return
+        raise AssertionError(f"{name} cannot be reached by Tab: {passed}")
+
     def ready(self) -> None:
         """Wait until the next film can be sent."""
         self.panel.locator(".sl-upload input[type=file]").wait_for(state="attached")
+
+    def settle(self) -> None:
+        """Wait until nothing fades in or out any more."""
+        self.page.wait_for_function(_STILL)
+
+    @staticmethod
+    def slug(title: str) -> str:
+        """A tab's title as the start of a file's name."""
+        return title.lower().replace(",", "").replace(" ", "-")
 
     def overflows(self) -> bool:
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
     def shot(self, path: Path) -> None:
         self.page.mouse.move(0, 0)
-        self.page.wait_for_timeout(400)
+        self.settle()
         self.page.screenshot(path=path, full_page=True)
