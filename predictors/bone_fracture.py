@@ -12,4 +12,10 @@ def _answer(finding: Finding) -> Answer:
     }
 
 
-MODEL = Model(name="bone_fracture", order=1, question="Is there a fracture?", answer=_answer)
+MODEL = Model(
+    name="bone_fracture",
+    order=1,
+    question="Is there a fracture?",
+    answer=_answer,
+    second_reader="fracture_detection",
+)

@@ -18,4 +18,5 @@ MODEL = Model(
     order=2,
     question="Is there a fracture, in the view of a second, independent reader?",
     answer=_answer,
+    second_reader="bone_fracture",
 )

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
@@ -19,7 +19,7 @@ from predictors.errors import MissingFile, ModelUnavailable, OutOfScope, SecondL
 from predictors.image import Radiograph, read_film
 from predictors.preprocess import network_input
 from predictors.probability import log_odds, probabilities
-from predictors.runtime import Network, load_network
+from predictors.runtime import Network, Output, load_network
 from predictors.scope import SEEN_AS, ScopeGuard
 from predictors.spec import SPEC_FILE, ModelSpec
 
@@ -101,6 +101,7 @@ class Model:
     answer: Callable[[Finding], Answer]
     batch_row: Callable[[Finding], Answer] | None = None  # an entry of a batch's results; default: the answer
     batch: bool = False  # whether its tab and its Gradio routes take several films
+    second_reader: str | None = None  # the model that the same question is asked of, independently
     answers_out_of_scope: bool = False  # whether its JSON has a shape of its own for a film that it does not read
 
 
@@ -173,8 +174,7 @@ class Predictor:
         score, in_scope, inverted = self._check_scope(film)
         if inverted:
             film = film.inverted()
-        output = self.load()(network_input(film, self.spec.input))
-        self._answered = True
+        output = self._ask(film)
         return Finding(
             spec=self.spec,
             film=film,
@@ -186,6 +186,23 @@ class Predictor:
             elapsed_ms=(time.perf_counter() - began) * 1000,
             inverted=inverted,
         )
+
+    def reread(self, finding: Finding) -> Finding:
+        """What this network finds on a film that another one of the same scope has read already."""
+        began = time.perf_counter()
+        output = self._ask(finding.film)
+        return replace(
+            finding,
+            spec=self.spec,
+            probabilities=probabilities(output.logits, self.spec),
+            evidence=log_odds(output.evidence, self.spec),
+            elapsed_ms=(time.perf_counter() - began) * 1000,
+        )
+
+    def _ask(self, film: Radiograph) -> Output:
+        output = self.load()(network_input(film, self.spec.input))
+        self._answered = True
+        return output
 
     def _check_scope(self, film: Radiograph) -> tuple[float, bool, bool]:
         """The scope score, whether the film is in scope, and whether it is a negative."""

@@ -19,9 +19,12 @@ OPACITY = 45
 WAITING = '<p class="sl-waiting">The answer will appear here.</p>'
 
 
-def finding_html(finding: Finding, answer: Answer) -> str:
-    """The film with its heat map, and the answer in words; ``answer`` is the finding's JSON."""
-    return f'<div class="sl-result">{_picture(finding)}{_verdict(finding, answer)}</div>'
+def finding_html(finding: Finding, answer: Answer, opinion: Finding | None = None) -> str:
+    """The film with its heat map, and the answer in words; ``answer`` is the finding's JSON.
+
+    ``opinion`` is what a second reader finds on the same film.
+    """
+    return f'<div class="sl-result">{_picture(finding)}{_verdict(finding, answer, opinion)}</div>'
 
 
 def refusal_html(sentence: str, filename: str = "", film: Radiograph | None = None) -> str:
@@ -74,12 +77,13 @@ def _image(picture: Image.Image, alt: str, css: str = "", file_format: str = "JP
 # The answer
 
 
-def _verdict(finding: Finding, answer: Answer) -> str:
+def _verdict(finding: Finding, answer: Answer, opinion: Finding | None) -> str:
     parts = [
         _headline(finding, answer),
         *(_bar(finding, label) for label in _barred(finding)),
         _sentence(finding),
         _badge(answer),
+        _second(finding, opinion) if opinion else "",
         _details(finding, answer),
         f'<p class="sl-caution">{escape(DISCLAIMER)}</p>',
     ]
@@ -149,6 +153,22 @@ def _badge(answer: Answer) -> str:
         f'<p class="sl-risk" style="--sl-risk: {escape(risk["color"])}">'
         f'<span aria-hidden="true">{escape(risk["icon"])}</span> {escape(risk["level"])}</p>'
     )
+
+
+def _second(finding: Finding, opinion: Finding) -> str:
+    """What the second reader says, and whether the two agree."""
+    spec = opinion.spec
+    agree = (finding.label == finding.spec.positive) == (opinion.label == spec.positive)
+    said = "The two readers agree." if agree else "The two readers disagree: look again."
+    positive = words(spec.positive)
+    probability = figure(opinion.positive, beside=spec.threshold)
+    figures = (
+        f"{escape(spec.title)}: probability of {escape(positive.of)} {probability}; "
+        f"called {escape(positive.called)} from {figure(spec.threshold)} on."
+    )
+    known = finding.spec.metrics.get("agreement", {}).get("disagree")
+    often = f" They disagree on {known:.0%} of the films that are new to both." if known is not None else ""
+    return f'<p class="sl-second{"" if agree else " sl-apart"}"><strong>{said}</strong> {figures}{often}</p>'
 
 
 def _details(finding: Finding, answer: Answer) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import gradio as gr
 
 from predictors.errors import FileTooLarge, OutOfScope, SecondLookError
 from predictors.image import MAX_BYTES
-from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor, Source
+from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Finding, Predictor, Source
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from space.about import card, overview_html
@@ -41,7 +42,8 @@ def build(service: Service, desk: Desk) -> gr.Blocks:
         with gr.Tabs():
             for predictor in service.predictors:
                 with gr.Tab(predictor.title, id=predictor.name):
-                    _tab(predictor, desk)
+                    second = predictor.model.second_reader
+                    _tab(predictor, service[second] if second else None, desk)
             with gr.Tab("About the models", id="about"):
                 _about(service)
         add_routes(service, desk)
@@ -99,7 +101,7 @@ def _forget(page: gr.Blocks) -> Any:
 # One tab
 
 
-def _tab(predictor: Predictor, desk: Desk) -> None:
+def _tab(predictor: Predictor, second: Predictor | None, desk: Desk) -> None:
     with gr.Row(elem_classes="sl-tab"):
         with gr.Column(scale=2, min_width=300, elem_classes="sl-ask"):
             gr.HTML(_intro(predictor))
@@ -110,7 +112,7 @@ def _tab(predictor: Predictor, desk: Desk) -> None:
             result = gr.HTML(WAITING, elem_classes="sl-result-box")
             with gr.Accordion("Answer as JSON", open=False, elem_classes="sl-json"):
                 answer = gr.JSON(show_label=False, container=False)
-    film.upload(_examine(predictor, desk), film, [result, answer, film], show_progress_on=result, **_PAGE_EVENT)
+    film.upload(_examine(predictor, second, desk), film, [result, answer, film], show_progress_on=result, **_PAGE_EVENT)
     clear.click(lambda: (WAITING, None, None), None, [result, answer, film], api_visibility="private", queue=False)
     if predictor.batch:
         _several(predictor, desk)
@@ -129,13 +131,20 @@ def _intro(predictor: Predictor) -> str:
     return f'<div class="sl-intro"><h2>{predictor.question}</h2>{reads}</div>'
 
 
-def _examine(predictor: Predictor, desk: Desk) -> Any:
+def _examine(predictor: Predictor, second: Predictor | None, desk: Desk) -> Any:
     """One upload, one run of the network: answer, heat map and JSON all come from the same finding."""
+
+    def opinion_on(finding: Finding) -> Finding | None:
+        if second is None:
+            return None
+        with suppress(SecondLookError), desk.metrics.film(second.name, "page"), foreseen():
+            return second.reread(finding)
+        return None  # the answer does not wait for the other reader to be mended
 
     def shown(film: Source, filename: str) -> tuple[str, Answer]:
         finding = predictor.examine(film, filename)
         answer = predictor.answer(finding)
-        return finding_html(finding, answer), answer
+        return finding_html(finding, answer, opinion_on(finding)), answer
 
     async def examine(upload: Any) -> tuple[str, Answer | None, None]:
         filename = ""

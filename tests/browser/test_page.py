@@ -60,6 +60,19 @@ def test_dicom_without_an_extension_is_shown(desk: OpenPage, tmp_path: Path, scr
     desk.shot(screenshots / "dicom-desk.png")
 
 
+def test_the_second_reader_is_heard_beside_the_first(desk: OpenPage, drawn: dict[str, Path]) -> None:
+    for title in ("Bone fracture", "Fracture, second reader"):
+        desk.open(title)
+        desk.pick(drawn["limb"])
+        desk.answer()
+        said = desk.panel.locator(".sl-second").inner_text()
+        assert said.startswith(("The two readers agree.", "The two readers disagree: look again."))
+    desk.open("Pneumonia")
+    desk.pick(drawn["chest"])
+    desk.answer()
+    assert desk.panel.locator(".sl-second").count() == 0
+
+
 def test_an_answer_can_be_read_as_json(desk: OpenPage, drawn: dict[str, Path]) -> None:
     desk.pick(drawn["limb"])
     desk.answer()

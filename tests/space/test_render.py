@@ -160,3 +160,49 @@ def test_a_model_without_a_card_still_has_its_figures(service: Service, tmp_path
     predictor.folder = tmp_path
     assert card(predictor) is None
     assert overview_html(predictor) == overview_html(service["pneumonia"])
+
+
+# Two readers
+
+
+def with_probability(predictor: Predictor, finding: Finding, positive: float) -> Finding:
+    labels = finding.spec.labels
+    named = {label: positive if label == finding.spec.positive else 1 - positive for label in labels}
+    return replace(finding, probabilities=named)
+
+
+@pytest.mark.parametrize("name", ["bone_fracture", "fracture_detection"])
+def test_the_second_reader_rereads_the_same_film_and_answers_as_when_asked_itself(
+    service: Service, found: Callable[[str], Finding], name: str
+) -> None:
+    finding = found(name)
+    other = service[str(service[name].model.second_reader)]
+    opinion = other.reread(finding)
+    assert other.name != name
+    assert opinion.spec.name == other.name
+    alone = found(other.name)
+    assert opinion.probabilities == alone.probabilities
+    assert opinion.heat.tolist() == alone.heat.tolist()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        (0.9, 0.9, "The two readers agree."),
+        (0.01, 0.02, "The two readers agree."),
+        (0.9, 0.02, "The two readers disagree: look again."),
+        (0.01, 0.9, "The two readers disagree: look again."),
+    ],
+)
+def test_the_page_says_whether_the_two_readers_agree(
+    service: Service, found: Callable[[str], Finding], first: float, second: float, said: str
+) -> None:
+    reader, other = service["bone_fracture"], service["fracture_detection"]
+    finding = found("bone_fracture")
+    opinion = with_probability(other, other.reread(finding), second)
+    finding = with_probability(reader, finding, first)
+    html = finding_html(finding, reader.answer(finding), opinion)
+    assert said in html
+    assert f"{other.title}: probability of a fracture {figure(second)};" in html
+    assert ("sl-apart" in html) == (said != "The two readers agree.")
+    assert "sl-second" not in finding_html(finding, reader.answer(finding))
