@@ -19,6 +19,10 @@ SEEN_AS: dict[str, str] = {
 }
 """How each kind of film is called in the sentences that people read."""
 
+RARITY = 50
+"""How many times rarer a negative is among the films that are sent than among those that the guard learnt from, where
+every third was one: turning an upright film round is worse than refusing or misreading a negative."""
+
 
 def inverted(kind: str) -> str:
     """The guard's label for a film of this ``kind`` whose grey levels are turned round."""
@@ -35,7 +39,7 @@ class Sight(NamedTuple):
 def sight(every: dict[str, float], kind: str) -> Sight:
     """What the probabilities of all the guard's labels say of one ``kind``."""
     upright, negative = every[kind], every.get(inverted(kind), 0.0)
-    return Sight(upright + negative, negative > upright)
+    return Sight(upright + negative, negative > RARITY * upright)
 
 
 class ScopeGuard:

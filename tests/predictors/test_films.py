@@ -4,11 +4,14 @@ import os
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from predictors.errors import OutOfScope
+from predictors.image import read_film
 from predictors.registry import Service
+from tests.drawings import encoded
 from training.collections import split
 from training.evaluate import examples_of, truth_of
 from training.recipes import RECIPES
@@ -72,3 +75,40 @@ def test_films_of_another_body_part_are_refused(service: Service, folder: str, n
     for path in sorted((Path(str(FILMS)) / folder).iterdir())[:12]:
         with pytest.raises(OutOfScope):
             service[name].examine(path)
+
+
+@pytest.mark.parametrize("name", LEVEL)
+def test_a_negative_of_a_film_is_answered_as_the_film(service: Service, name: str) -> None:
+    recipe, predictor = RECIPES[name], service[name]
+    _, held = split(examples_of(recipe, Path(str(FILMS))), recipe.seed)
+    recognised = asked = 0
+    for example in random.Random(1).sample(held, 40):
+        film = read_film(example.path)
+        try:
+            upright = predictor.examine(example.path)
+        except OutOfScope:
+            continue
+        asked += 1
+        try:
+            negative = predictor.examine(encoded(film.inverted().grey8(), "PNG"))
+        except OutOfScope:
+            continue
+        assert not (upright.inverted and negative.inverted)
+        recognised += negative.inverted != upright.inverted and negative.probabilities == upright.probabilities
+    assert recognised >= 0.85 * asked
+
+
+@pytest.mark.parametrize(("name", "turns"), [("bone_fracture", (1, 2, 3)), ("breast_cancer", (2,))])
+def test_films_that_lie_on_their_side_are_still_read(service: Service, name: str, turns: tuple[int, ...]) -> None:
+    recipe, predictor = RECIPES[name], service[name]
+    _, held = split(examples_of(recipe, Path(str(FILMS))), recipe.seed)
+    refused = asked = 0
+    for example in random.Random(2).sample(held, 20):
+        grey = read_film(example.path).grey8()
+        for turn in turns:
+            asked += 1
+            try:
+                predictor.examine(encoded(np.rot90(grey, turn), "PNG"))
+            except OutOfScope:
+                refused += 1
+    assert refused <= 0.1 * asked

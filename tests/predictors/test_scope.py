@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from predictors.image import Radiograph
+from predictors.image import Radiograph, read_film
 from predictors.predictor import Predictor
 from predictors.registry import Service
 from predictors.runtime import Output
 from predictors.scope import ScopeGuard, Sight, inverted, sight
 from predictors.spec import ModelSpec
 from tests.drawings import encoded
-from tests.films import limb
+from tests.films import FILMS, limb
 from tests.predictors.conftest import WEIGHTS
 
 LABELS = ("chest", "limb", "mammogram", inverted("chest"), inverted("limb"), inverted("mammogram"), "out")
@@ -31,8 +31,10 @@ def limbs(service: Service) -> Predictor:
 
 
 def test_the_score_is_of_either_polarity_and_the_likelier_one_is_told() -> None:
-    every = {"limb": 0.2, inverted("limb"): 0.7, "chest": 0.1, inverted("chest"): 0.0}
+    every = {"limb": 0.01, inverted("limb"): 0.89, "chest": 0.1, inverted("chest"): 0.0}
     assert sight(every, "limb") == Sight(pytest.approx(0.9), True)
+    doubtful = every | {"limb": 0.1, inverted("limb"): 0.8}  # too little to turn a film round for
+    assert sight(doubtful, "limb") == Sight(pytest.approx(0.9), False)
     assert sight(every, "chest") == Sight(pytest.approx(0.1), False)
 
 
@@ -72,3 +74,13 @@ def test_a_film_turned_round_twice_is_itself(dtype: type[np.uint8] | type[np.uin
     assert turned.colour is not None
     assert turned.colour[0, 1].tolist() == [254] * 3
     assert np.array_equal(turned.inverted().grey, grey)
+
+
+@pytest.mark.parametrize("kind", FILMS)
+def test_the_shipped_guard_knows_a_drawn_film_and_its_negative(service: Service, kind: str) -> None:
+    film = FILMS[kind]()
+    upright = service.guard().look(read_film(encoded(film, "PNG")), kind)
+    negative = service.guard().look(read_film(encoded(255 - film, "PNG")), kind)
+    assert service.guard().admits(upright.score)
+    assert service.guard().admits(negative.score)
+    assert (upright.inverted, negative.inverted) == (False, True)
