@@ -9,6 +9,7 @@ import pytest
 import second_look
 
 from tests.clients.callers import Clock
+from tests.clients.npm import copied, install, run
 from tests.clients.sleeping import SleepingSpace, sleeping_space
 from tests.running import ROOT
 
@@ -51,6 +52,26 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     installed = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120)
     if installed.returncode:
         pytest.skip(f"npm could not install @gradio/client: {installed.stderr.strip()[-300:]}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def typescript(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The TypeScript client with its dependencies, its sources and tests compiled under ``build``, and packed."""
+    folder = copied("typescript", tmp_path_factory.mktemp("npm"))
+    run("npx", "tsc", cwd=folder)
+    run("npm", "run", "build", cwd=folder)
+    run("npm", "pack", "--ignore-scripts", cwd=folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def packed(typescript: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder into which the packed client was installed."""
+    folder = tmp_path_factory.mktemp("packed")
+    (folder / "package.json").write_text('{"type": "module"}')
+    (tarball,) = typescript.glob("*.tgz")
+    install("install", str(tarball), cwd=folder)
     return folder
 
 
