@@ -271,7 +271,7 @@ RECIPES: dict[str, Recipe] = {
             limits=(
                 "What it should refuse was learnt from eleven kinds of pictures; a kind that it never saw may pass.",
                 "It tells the kind of film, not its quality.",
-                "A negative is turned round only where that is far more probable than an upright film; some are missed.",
+                "A negative is turned round only where it is far more probable than an upright film; some are missed.",
             ),
             augmentation=Augmentation(rotate=15, scale=0.25, stretch=0.25, flip_vertical=True, grey=0.5, blur=0.5),
             batch=64,

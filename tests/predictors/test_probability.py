@@ -40,7 +40,8 @@ def test_a_single_logit_may_speak_for_the_other_label() -> None:
 
 
 def test_four_labels_are_softmax_at_a_temperature() -> None:
-    guard = replace(ModelSpec.read(WEIGHTS / "scope"), temperature=2.0)
+    labels = ("chest", "limb", "mammogram", "out")
+    guard = replace(ModelSpec.read(WEIGHTS / "scope"), labels=labels, temperature=2.0)
     logits = np.array([1.0, -2.0, 0.5, 800.0], np.float32)
     result = probabilities(logits, guard)
     assert sum(result.values()) == pytest.approx(1)

@@ -43,8 +43,8 @@ def test_a_matching_twin_is_used_as_it_is(folder: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(convert, "convert", never)
     spec = ModelSpec.read(folder)
     output = load_network(spec, folder, tmp_path / "cache")(batch(spec))
-    assert output.logits.shape == (4,)
-    assert output.evidence.shape[2] == 4
+    assert output.logits.shape == (7,)
+    assert output.evidence.shape[2] == 7
     # The evidence is what was pooled to the logits, not a second opinion.
     np.testing.assert_allclose(output.evidence.mean((0, 1)), output.logits, atol=1e-4)
     assert not (tmp_path / "cache").exists()

@@ -10,16 +10,18 @@ import pytest
 from predictors.errors import ModelUnavailable
 from predictors.registry import Service
 from predictors.runtime import SOURCE_SHA256, sha256_of, twin_sha256
+from predictors.scope import inverted
 from predictors.spec import HubRecord, ModelSpec
 from tests.predictors.conftest import WEIGHTS
 
+KINDS = ("chest", "limb", "mammogram")
 SHIPPED = {
     "bone_fracture": ("keras", "efficientnet_b0", ".keras", ("fracture", "normal")),
     "fracture_detection": ("torch", "resnet18", ".pth", ("fractured", "not fractured")),
     "fracture_type": ("keras", "mobilenet_v2", ".h5", ("fisura", "fractura")),
     "breast_cancer": ("keras", "mobilenet_v2", ".keras", ("benign", "malignant")),
     "pneumonia": ("keras", "mobilenet_v2", ".h5", ("Normal", "Pneumonia")),
-    "scope": ("torch", "squeezenet1_1", ".pth", ("chest", "limb", "mammogram", "out")),
+    "scope": ("torch", "squeezenet1_1", ".pth", (*KINDS, *map(inverted, KINDS), "out")),
 }
 
 
