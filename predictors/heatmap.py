@@ -20,7 +20,7 @@ LONGEST_SIDE = 1024
 """Pictures are shown no larger than this, in pixels."""
 
 SHARPNESS = 2.0
-"""Exponent of the relative evidence: what is far from the peak fades."""
+"""Exponent of the relative evidence of mean-pooled networks: what is far from the peak fades."""
 
 OPACITY = 0.6
 """Of the strongest evidence, in the composed picture."""
@@ -47,10 +47,21 @@ def heat(finding: "Finding") -> NDArray[np.float64]:
     square = Image.fromarray(signed.astype(np.float32)).resize((spec.input.size,) * 2, Image.Resampling.BICUBIC)
     left, top, width, height = placement(film.width, film.height, spec.input)
     on_film = square.crop((left, top, left + width, top + height)).resize(_shown(film), Image.Resampling.BILINEAR)
-    values = np.asarray(on_film, np.float64)
-    reach = values.max() - values.min()
-    relative = (values - values.min()) / reach if reach > 0 else np.zeros_like(values)
-    return np.asarray(finding.probabilities[spoken_label(finding)] * relative**SHARPNESS)
+    weight = _weight(np.asarray(on_film, np.float64), finding)
+    reach = weight.max() - weight.min()
+    relative = (weight - weight.min()) / reach if reach > 0 else np.zeros_like(weight)
+    return np.asarray(finding.probabilities[spoken_label(finding)] * relative)
+
+
+def _weight(log_odds: NDArray[np.float64], finding: "Finding") -> NDArray[np.float64]:
+    """What every position weighs in the answer, the strongest 1.
+
+    Pooled by log-sum-exp, positions weigh as their odds do; pooled by their mean, as their log-odds.
+    """
+    if finding.spec.pooling == "logsumexp":
+        return np.asarray(np.exp(log_odds - log_odds.max()))
+    reach = log_odds.max() - log_odds.min()
+    return np.asarray(((log_odds - log_odds.min()) / (reach or 1)) ** SHARPNESS)
 
 
 def spoken_label(finding: "Finding") -> str:

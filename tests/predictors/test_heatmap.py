@@ -32,6 +32,18 @@ def test_the_map_is_as_strong_as_the_answer_is_probable() -> None:
         assert values.min() == 0
 
 
+def test_positions_weigh_as_they_were_pooled() -> None:
+    # Smooth, so that resizing changes little: a ramp from the left to the right, 6 log-odds high.
+    ramp = np.tile(np.linspace(-3, 3, 28), (28, 1))
+    pooled = made_finding("bone_fracture", 1.0, evidence=ramp, grey=np.zeros((280, 280), np.uint8))
+    averaged = made_finding("pneumonia", 1.0, evidence=ramp, grey=np.zeros((280, 280), np.uint8))
+    middle = heatmap.heat(pooled)[140, 140], heatmap.heat(averaged)[140, 140]
+    assert pooled.spec.pooling == "logsumexp"
+    assert middle[0] == pytest.approx((np.exp(-3) - np.exp(-6)) / (1 - np.exp(-6)), rel=0.1)
+    assert averaged.spec.pooling == "mean"
+    assert middle[1] == pytest.approx(0.25, rel=0.1)
+
+
 def test_no_evidence_anywhere_leaves_the_film_dark() -> None:
     assert not heatmap.heat(made_finding("bone_fracture", 0.9, evidence=np.zeros((7, 7)))).any()
 
