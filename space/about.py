@@ -89,7 +89,7 @@ _TERMS = {
 
 def _said(key: str) -> str:
     plain = key.replace("_", " ")
-    return _TERMS.get(plain, plain.replace("auroc", "AUROC"))
+    return _TERMS.get(plain, plain.replace("auroc", "AUROC")) or "not stated"
 
 
 def _shown(value: Any) -> str:
