@@ -72,16 +72,21 @@ def positive_probability(spec: ModelSpec, outputs: Outputs) -> Scores:
     return np.round(1 / (1 + np.exp(-log_odds(outputs.logits, spec))), 4)
 
 
+def cut_of(spec: ModelSpec) -> float:
+    """The probability from which on a film is called positive: even odds where the threshold judges the confidence."""
+    return 0.5 if spec.decides_by_confidence else spec.threshold
+
+
 def decisions(spec: ModelSpec, probability: Scores) -> Truth:
-    """Which films the Space calls positive; where it judges the confidence, which it calls likelier so."""
-    return np.asarray(probability >= (0.5 if spec.decides_by_confidence else spec.threshold))
+    """Which films the Space calls positive."""
+    return np.asarray(probability >= cut_of(spec))
 
 
 def measure(spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs) -> dict[str, Any]:
     """The figures of a two-label network on these films."""
     truth, probability = truth_of(examples, recipe), positive_probability(spec, outputs)
     decided, groups = decisions(spec, probability), [e.group for e in examples]
-    result = figures(probability, truth, groups, 0.5 if spec.decides_by_confidence else spec.threshold)
+    result = figures(probability, truth, groups, cut_of(spec))
     if spec.decides_by_confidence:
         sure = np.maximum(probability, 1 - probability) >= spec.threshold
         result["answered"] = round(float(sure.mean()), 4)
@@ -183,9 +188,9 @@ def examples_of(recipe: Recipe, data: Path) -> list[Example]:
 
 def evaluated(spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs) -> dict[str, Any]:
     """The figures of any network: two labels, or the scope guard's."""
-    return (
-        (measure_scope(spec, examples, outputs)) if len(spec.labels) > 2 else measure(spec, recipe, examples, outputs)
-    )
+    if len(spec.labels) > 2:
+        return measure_scope(spec, examples, outputs)
+    return measure(spec, recipe, examples, outputs)
 
 
 def pictures_of(spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs, out: Path) -> None:

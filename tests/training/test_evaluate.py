@@ -1,5 +1,6 @@
 """What the evaluation knows of a film, and where two readers are compared."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from predictors.preprocess import network_input
 from predictors.probability import probabilities
 from predictors.registry import Service
+from predictors.spec import ModelSpec
 from tests.predictors.conftest import WEIGHTS
 from tests.training.conftest import draw_collection
 from training import agreement, figures
@@ -63,27 +65,18 @@ def test_a_negative_is_read_turned_round(tmp_path: Path) -> None:
 
 
 def test_the_guards_figures_of_a_case_done_by_hand() -> None:
-    from dataclasses import replace
-
-    from predictors.spec import ModelSpec
-
     spec = replace(ModelSpec.read(WEIGHTS / "scope"), labels=RECIPES["scope"].labels, threshold=0.5, temperature=1.0)
     said = {
         "limb": ["limb", "limb inverted", "out", "limb"],  # one taken for a negative, one refused
         "limb inverted": ["limb inverted", "limb"],
         "chest": ["chest", "limb"],
+        "mammogram": ["mammogram"],
         "out": ["out", "out", "out", "chest"],
     }
     rows = [(truth, label) for truth, labels in said.items() for label in labels]
+    films = [replace(example(facts={"kind": "photo"}), label=truth) for truth, _ in rows]
     logits = np.array([[20.0 * (name == label) for name in spec.labels] for _, label in rows], np.float32)
-    films = [example(facts={"kind": "photo"})] * len(rows)
-    films = [replace(film, label=truth) for film, (truth, _) in zip(films, rows, strict=True)]
-    spec = replace(spec, labels=tuple(spec.labels))
-    outputs = Outputs(logits, np.zeros((len(rows), 1, 1, 7)), [(1, 1)] * len(rows), [])
-    films += [replace(films[0], label="mammogram")]
-    outputs = Outputs(
-        np.vstack([logits, [[20.0 * (name == "mammogram") for name in spec.labels]]]), outputs.evidence, [], []
-    )
+    outputs = Outputs(logits, np.zeros((len(rows), 1, 1, len(spec.labels)), np.float32), [], [])
     result = measure_scope(spec, films, outputs)
     assert (result["limb_refused"], result["limb_taken_for_negative"]) == (0.25, 0.25)
     assert result["limb_negative_recognised"] == 0.5
