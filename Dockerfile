@@ -8,14 +8,11 @@ WORKDIR /app
 
 # The frameworks are imported only for weights that someone brings along: FRAMEWORKS=yes installs them as well.
 ARG FRAMEWORKS=no
-COPY requirements.txt pre-requirements.txt ./
-RUN if [ "$FRAMEWORKS" = yes ]; then \
+COPY requirements.txt pre-requirements.txt requirements-serving.lock ./
+RUN pip install --no-cache-dir --require-hashes -r requirements-serving.lock && \
+    if [ "$FRAMEWORKS" = yes ]; then \
         pip install --no-cache-dir -r pre-requirements.txt && \
         pip install --no-cache-dir -r requirements.txt; \
-    else \
-        sed '/^# Imported only/,$d' requirements.txt > /tmp/serving.txt && \
-        pip install --no-cache-dir -r /tmp/serving.txt && \
-        rm /tmp/serving.txt; \
     fi
 
 COPY . .
