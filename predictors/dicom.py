@@ -7,6 +7,7 @@ pixel can have, in float64, and the film is then looked up in that table: exact,
 Only the elements named in ``_ELEMENTS`` are ever parsed; nothing about the patient is.
 """
 
+import itertools
 import logging
 import struct
 import warnings
@@ -15,14 +16,16 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import get_frame
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.multival import MultiValue
-from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
+from pydicom.pixels import apply_color_lut, convert_color_space, get_decoder
+from pydicom.tag import Tag
 
+from predictors.bands import bands, looked_up
+from predictors.bombs import check_jpeg
 from predictors.errors import CorruptImage, ImageTooLarge, SecondLookError, UnsupportedImage
 
 SEVERAL_FRAMES = "The file holds more than one picture; send one film as a single-frame file."
@@ -36,6 +39,9 @@ warnings.filterwarnings("ignore", module="pydicom")
 
 _MONOCHROME = ("MONOCHROME1", "MONOCHROME2")
 _THREE_SAMPLES = ("RGB", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT")
+_LUMA_FIRST = ("YBR_FULL", "YBR_FULL_422")  # of YBR_ICT and YBR_RCT, JPEG 2000 has made RGB
+_PIXEL_DATA = 0x7FE00010
+_MOST_ELEMENTS = 10_000  # beside those within sequences; a film has 200
 _ELEMENTS = [
     *("SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "NumberOfFrames", "Rows"),
     *("Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation", "PixelPaddingValue"),
@@ -85,10 +91,17 @@ def _is_part10(data: bytes) -> bool:
 def _parse(data: bytes, stop_before_pixels: bool = False) -> Any:
     """The picture's own elements, as a pydicom data set with a transfer syntax."""
     part10 = _is_part10(data)
+    elements = itertools.count()
+
+    def enough(tag: int, _vr: str | None, _length: int) -> bool:
+        if next(elements) > _MOST_ELEMENTS:
+            raise CorruptImage
+        return tag >= _PIXEL_DATA + (not stop_before_pixels)
+
     try:
-        film = pydicom.dcmread(
-            BytesIO(data), stop_before_pixels=stop_before_pixels, force=not part10, specific_tags=_ELEMENTS
-        )
+        film = read_partial(BytesIO(data), enough, force=not part10, specific_tags=[*map(Tag, _ELEMENTS)])
+    except SecondLookError:
+        raise
     except Exception:
         if part10:
             raise
@@ -139,15 +152,15 @@ def _check_header(film: Any, max_pixels: int) -> None:
 
 
 def _decode(film: Any) -> NDArray[Any]:
-    """Stored values, H x W or H x W x 3 (RGB: pydicom converts from YBR), in the machine's byte order."""
+    """Stored values, H x W or H x W x 3 (RGB), in the machine's byte order."""
     if "PixelData" not in film:
         raise CorruptImage  # it describes a picture, and ends before it
     syntax = uid.UID(film.file_meta.TransferSyntaxUID)
     try:
-        available = get_decoder(syntax).is_available
+        decoder = get_decoder(syntax)
     except NotImplementedError:
-        available = False
-    if not available:
+        raise UnsupportedImage(_UNKNOWN_CODING) from None
+    if not decoder.is_available:
         raise UnsupportedImage(_UNKNOWN_CODING)
     plugin = ""
     if syntax.is_encapsulated:
@@ -157,10 +170,26 @@ def _decode(film: Any) -> NDArray[Any]:
         frame = get_frame(film.PixelData, 0, number_of_frames=1)
         if _codestream_size(frame) not in (None, (film.Rows, film.Columns)):
             raise CorruptImage
-    pixels: NDArray[Any] = pixel_array(film, decoding_plugin=plugin)
+        if syntax == uid.RLELossless and len(frame) > _longest_rle(film):
+            raise CorruptImage
+    pixels: NDArray[Any]
+    pixels, told = decoder.as_array(film, decoding_plugin=plugin, as_rgb=False)
     if pixels.shape[:2] != (film.Rows, film.Columns):
         raise CorruptImage
-    return pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
+    if told["photometric_interpretation"] in _LUMA_FIRST:
+        pixels = np.require(pixels, requirements="W")
+        for rows in bands(*pixels.shape[:2]):
+            pixels[rows] = convert_color_space(pixels[rows], "YBR_FULL", "RGB")
+    return pixels
+
+
+def _longest_rle(film: Any) -> int:
+    """Bytes of run-length coding that the picture can need at most: two for each of its own, and the header.
+
+    pydicom unpacks all that there is, however small the picture.
+    """
+    return 64 + 2 * int(film.Rows) * int(film.Columns) * int(film.SamplesPerPixel) * int(film.BitsAllocated) // 8
 
 
 def _codestream_size(frame: bytes) -> tuple[int, int] | None:
@@ -169,11 +198,12 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
     A codec believes the stream, not the DICOM header, so a small header could hide a huge picture.
     """
     if frame[:2] != b"\xff\xd8":
-        siz = frame.find(b"\xff\x4f\xff\x51")  # JPEG 2000: ITU-T T.800 A.5.1; some wrap it in JP2 boxes
-        if siz < 0:
+        start = _unwrapped(frame)
+        if frame[start : start + 4] != b"\xff\x4f\xff\x51":  # JPEG 2000: ITU-T T.800 A.5.1
             return None
-        right, bottom, left, top = struct.unpack_from(">4I", frame, siz + 8)
+        right, bottom, left, top = struct.unpack_from(">4I", frame, start + 8)
         return bottom - top, right - left
+    check_jpeg(frame)
     at = 2
     while at < len(frame):  # JPEG segments up to the frame header: ITU-T T.81 B.1.1.4, T.87 C.2.2
         marker = frame[at + 1]
@@ -187,6 +217,22 @@ def _codestream_size(frame: bytes) -> tuple[int, int] | None:
         else:
             at += 2 + int(struct.unpack_from(">H", frame, at + 2)[0])
     raise CorruptImage
+
+
+def _unwrapped(frame: bytes) -> int:
+    """Where the JPEG 2000 stream begins: some are wrapped in the boxes of a JP2 file (ITU-T T.800 I.4).
+
+    pydicom looks for it too, and would not come to an end over a box of no length.
+    """
+    if not frame.startswith(b"\0\0\0\x0cjP  "):
+        return 0
+    at = 12
+    while frame[at + 4 : at + 8] != b"jp2c":
+        length = int.from_bytes(frame[at : at + 4], "big")
+        if length < 8 or at >= len(frame):
+            raise CorruptImage
+        at += length
+    return at + 8
 
 
 # Grey: stored value -> modality -> values of interest -> polarity
@@ -208,7 +254,7 @@ def _grey(film: Any, stored: NDArray[Any]) -> NDArray[np.uint16]:
     if film.PhotometricInterpretation == "MONOCHROME1":
         brightness = 1 - brightness
     brightness[padding] = 0  # outside the film is background, in either polarity
-    return np.asarray(np.rint(brightness * 65535).astype(np.uint16)[codes])
+    return looked_up(np.rint(brightness * 65535).astype(np.uint16), codes)
 
 
 def _padding(film: Any, levels: NDArray[Any]) -> NDArray[np.bool_]:
@@ -226,7 +272,7 @@ def _modality(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Modality LUT, or rescale slope and intercept (PS3.3 C.11.1)."""
     if film.get("ModalityLUTSequence"):
         table, first, _ = _table(film, film.ModalityLUTSequence[0], values)
-        return _looked_up(values, table, first)
+        return _through(values, table, first)
     slope, intercept = film.get("RescaleSlope"), film.get("RescaleIntercept")
     # A slope of 0 would erase the film; it is a writer's "not set".
     return np.asarray(values * float(slope or 1) + float(intercept or 0))
@@ -237,7 +283,7 @@ def _voi_lut(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64] | No
     if not film.get("VOILUTSequence"):
         return None
     table, first, bits = _table(film, film.VOILUTSequence[0], values)
-    return np.asarray(np.clip(_looked_up(values, table, first) / (2**bits - 1), 0, 1))
+    return np.asarray(np.clip(_through(values, table, first) / (2**bits - 1), 0, 1))
 
 
 def _voi_window(film: Any, values: NDArray[np.float64]) -> NDArray[np.float64] | None:
@@ -263,7 +309,8 @@ def _shown(film: Any, codes: NDArray[Any], levels: NDArray[Any]) -> NDArray[np.b
     """
     shown = np.zeros(levels.shape, bool)
     if film.BitsStored > 8:
-        shown[codes] = True
+        for rows in bands(*codes.shape):
+            shown[codes[rows]] = True
         return shown
     lowest = -(1 << film.BitsStored - 1) if film.PixelRepresentation else 0
     return np.asarray((levels >= lowest) & (levels < lowest + (1 << film.BitsStored)))
@@ -291,7 +338,7 @@ def _table(film: Any, item: Any, values: NDArray[np.float64]) -> tuple[NDArray[n
     return table, first, bits
 
 
-def _looked_up(values: NDArray[np.float64], table: NDArray[np.float64], first: int) -> NDArray[np.float64]:
+def _through(values: NDArray[np.float64], table: NDArray[np.float64], first: int) -> NDArray[np.float64]:
     """``values`` through ``table``; outside it, its first and last entries hold."""
     index = np.clip(np.rint(values) - first, 0, len(table) - 1).astype(np.intp)
     return np.asarray(table[index])
@@ -315,4 +362,6 @@ def _rgb(film: Any, stored: NDArray[Any]) -> NDArray[np.uint8]:
         bits = 8 * stored.itemsize
     if bits == 8:
         return np.asarray(stored, np.uint8)
-    return np.asarray(np.rint(stored * (255 / (2**bits - 1))), np.uint8)
+    levels = np.arange(1 << 8 * stored.itemsize, dtype=f"u{stored.itemsize}").view(stored.dtype)
+    brightness = np.clip(np.rint(levels * (255 / (2**bits - 1))), 0, 255)
+    return looked_up(brightness.astype(np.uint8), stored.view(f"u{stored.itemsize}"))

@@ -118,9 +118,10 @@ class UnknownModel(SecondLookError):
 
 
 class Unavailable(SecondLookError):
-    """The service cannot answer right now (503)."""
+    """The service cannot answer right now (503); ``retry_after`` is in how many seconds it may."""
 
     status = 503
+    retry_after: int = 2
 
 
 class ModelLoading(Unavailable):

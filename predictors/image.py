@@ -6,6 +6,7 @@ checked in the order of their cost: bytes on disk, pixels in the header, and onl
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -16,12 +17,18 @@ from numpy.typing import NDArray
 from PIL import Image, TiffImagePlugin
 
 from predictors import errors
+from predictors.bands import bands, looked_up
+from predictors.bombs import DIRECTORIES, check_jpeg, check_png, check_tiff
 from predictors.dicom import SEVERAL_FRAMES, decode_dicom, is_dicom
 
 MAX_BYTES = 20 * 1024 * 1024  # "20 MB" as a file manager counts it: whoever trusts either reading is served
 MAX_PIXELS = 64_000_000
 
-_FORMATS = ["JPEG", "PNG", "WEBP", "TIFF", "BMP"]  # JPEG includes MPO, as phones write it
+FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DICOM")
+"""What a film can be; JPEG includes MPO, as phones write it."""
+
+_FAX = (2, 3, 4)
+"""TIFF codings that no film has: of a broken one, libtiff leaves in the picture what lay in memory before."""
 
 # Two kinds of grey TIFF that Pillow decodes in Intel byte order and refuses in Motorola's.
 TiffImagePlugin.OPEN_INFO.setdefault((TiffImagePlugin.MM, 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
@@ -68,10 +75,7 @@ def read_film(source: bytes | os.PathLike[str] | str) -> Radiograph:
     if is_dicom(data):
         return _radiograph(decode_dicom(data, MAX_PIXELS), "DICOM")
     try:
-        with _open(data) as image:
-            _check_header(image)
-            file_format = "JPEG" if image.format == "MPO" else str(image.format)
-            return _radiograph(_decode(image, data), file_format)
+        return _radiograph(*_decode(data))
     except errors.SecondLookError:
         raise
     except (MemoryError, Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -82,13 +86,16 @@ def read_film(source: bytes | os.PathLike[str] | str) -> Radiograph:
 
 def _bytes(source: bytes | os.PathLike[str] | str) -> bytes:
     """The file's content, once its size is known to be within the limit."""
-    size = len(source) if isinstance(source, bytes) else Path(source).stat().st_size
+    check_size(len(source) if isinstance(source, bytes) else Path(source).stat().st_size)
+    return source if isinstance(source, bytes) else Path(source).read_bytes()
+
+
+def check_size(size: int) -> None:
+    """Raise EmptyFile or FileTooLarge for a file of ``size`` bytes."""
+    if not size:
+        raise errors.EmptyFile
     if size > MAX_BYTES:
         raise errors.FileTooLarge
-    data = source if isinstance(source, bytes) else Path(source).read_bytes()
-    if not data:
-        raise errors.EmptyFile
-    return data
 
 
 # The header: what it is, and whether we take it
@@ -96,8 +103,14 @@ def _bytes(source: bytes | os.PathLike[str] | str) -> bytes:
 
 def _open(data: bytes) -> Image.Image:
     """The picture with its header read and no pixel decoded."""
+    if data.startswith(b"\xff\xd8"):
+        check_jpeg(data)
+    elif data.startswith(b"\x89PNG"):
+        check_png(data)
+    elif data.startswith((b"II", b"MM")):
+        check_tiff(data)
     try:
-        return Image.open(BytesIO(data), formats=_FORMATS)
+        return Image.open(BytesIO(data), formats=FORMATS[:-1])
     except (OSError, ValueError):
         raise (errors.CorruptImage if _is_broken(data) else errors.UnsupportedImage) from None
 
@@ -125,56 +138,94 @@ def _check_header(image: Any) -> None:
         _turn_to_film(image)
     elif image.format != "MPO" and getattr(image, "n_frames", 1) > 1:
         raise errors.UnsupportedImage(SEVERAL_FRAMES)
-    if image.width * image.height > MAX_PIXELS:
+    if image.width * image.height > MAX_PIXELS or _tile_pixels(image) > MAX_PIXELS:
         raise errors.ImageTooLarge
     # Pillow reads deep samples wrongly where each channel has a plane of its own (PlanarConfiguration 2).
     deep_planes = image.format == "TIFF" and image.tag_v2.get(284) == 2 and max(image.tag_v2[258]) > 8
-    if image.mode == "LAB" or deep_planes:
+    if image.mode == "LAB" or deep_planes or (image.format == "TIFF" and image.tag_v2.get(259) in _FAX):
         raise errors.UnsupportedImage
 
 
 def _turn_to_film(image: Any) -> None:
     """Turn a TIFF to its only page; its thumbnails and masks (tag 254, NewSubfileType) are not pages."""
     film = None
-    for page in range(image.n_frames):
-        image.seek(page)
+    for page in range(DIRECTORIES):
+        try:
+            image.seek(page)
+        except EOFError:
+            image.seek(film or 0)
+            return
         if int(image.tag_v2.get(254, 0)) & 0b101:
             continue
         if film is not None:
-            raise errors.UnsupportedImage(SEVERAL_FRAMES)
+            break
         film = page
-    image.seek(film or 0)
+    raise errors.UnsupportedImage(SEVERAL_FRAMES)
+
+
+def _tile_pixels(image: Any) -> int:
+    """Pixels of one tile of a TIFF, which may be far larger than the picture, and is decoded whole."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    return int(tags.get(322, 0)) * int(tags.get(323, 0))
 
 
 # The pixels
 
 
-def _decode(image: Image.Image, data: bytes) -> NDArray[Any]:
-    """Upright pixels over black: H x W or H x W x 3; uint8 as stored, or uint16 after windowing."""
-    pixels = _over_black(_keyed(_samples(image, data), image, data))
-    if pixels.dtype != np.uint8:
-        pixels = _window(pixels)
-    return _upright(pixels, _orientation(image))
+def _decode(data: bytes) -> tuple[NDArray[Any], str]:
+    """Upright pixels over black, H x W or H x W x 3, uint8 as stored or uint16 after windowing; and the format."""
+    with _open(data) as image:
+        _check_header(image)
+        file_format = "JPEG" if image.format == "MPO" else str(image.format)
+        pixels = _pixels(image, data)
+        if pixels.dtype != np.uint8:
+            pixels = _window(pixels)
+        return _upright(pixels, _orientation(image)), file_format
 
 
-def _samples(image: Image.Image, data: bytes) -> NDArray[Any]:
-    """Every stored sample at its own depth: H x W x 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA)."""
+def _pixels(image: Image.Image, data: bytes) -> NDArray[Any]:
+    """Pixels over black, H x W or H x W x 3, at the depth of the file."""
+    samples = _samples(image, data)
+    first, *others = bands(image.height, image.width)
+    top = _over_black(_keyed(samples(first), image, data))
+    pixels = np.empty((image.height, *top.shape[1:]), top.dtype)
+    pixels[first] = top
+    for rows in others:
+        pixels[rows] = _over_black(_keyed(samples(rows), image, data))
+    return pixels
+
+
+def _samples(image: Image.Image, data: bytes) -> Callable[[slice], NDArray[Any]]:
+    """Load the picture; every stored sample of some of its rows at its own depth.
+
+    H x W x 1 (grey), 2 (grey, alpha), 3 (RGB) or 4 (RGBA).
+    """
     codec, raw_mode = _layout(image)
     if image.mode in ("RGB", "RGBA") and ";16" in raw_mode:
         return _deep_samples(image, raw_mode, data)
     if image.mode in ("I", "F") and codec == "libtiff":
         _load_as(image, raw_mode.replace("B", "N"))  # libtiff has put the bytes into this machine's order
     image.load()
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        pixels = _numbers(image)
-    elif image.mode in ("P", "PA"):
-        pixels = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    else:
-        plain = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "RGBa": "RGBA"}
-        pixels = np.asarray(image.convert(plain.get(image.mode, "RGB")))
-        if pixels.ndim == 2 and _sample_format(image) == 2:
-            pixels = pixels ^ 0x80  # signed bytes: -128 is black
-    return pixels[..., None] if pixels.ndim == 2 else pixels
+
+    def samples(rows: slice) -> NDArray[Any]:
+        band = _band(image, rows)
+        if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+            pixels = _numbers(band, image)
+        elif image.mode in ("P", "PA"):
+            pixels = np.asarray(band.convert("RGBA" if image.has_transparency_data else "RGB"))
+        else:
+            plain = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "RGBa": "RGBA"}
+            pixels = np.asarray(band.convert(plain.get(image.mode, "RGB")))
+            if pixels.ndim == 2 and _sample_format(image) == 2:
+                pixels = pixels ^ 0x80  # signed bytes: -128 is black
+        return pixels[..., None] if pixels.ndim == 2 else pixels
+
+    return samples
+
+
+def _band(image: Image.Image, rows: slice) -> Image.Image:
+    """Some rows of a loaded picture."""
+    return image.crop((0, rows.start, image.width, rows.stop))
 
 
 def _layout(image: Any) -> tuple[str, str]:
@@ -194,7 +245,7 @@ def _load_as(image: Any, raw_mode: str) -> None:
     image.load()
 
 
-def _deep_samples(image: Any, raw_mode: str, data: bytes) -> NDArray[np.uint16]:
+def _deep_samples(image: Any, raw_mode: str, data: bytes) -> Callable[[slice], NDArray[Any]]:
     """Samples of 16 bits in colour or with alpha, of which Pillow keeps the high byte only.
 
     Told the wrong byte order, the same decoder keeps the low byte: two passes give all 16 bits. A PNG's
@@ -202,17 +253,15 @@ def _deep_samples(image: Any, raw_mode: str, data: bytes) -> NDArray[np.uint16]:
     """
     if raw_mode == "LA;16B":
         _load_as(image, "RGBA")
-        four = np.asarray(image)
-        return _joined(four[..., 0::2], four[..., 1::2])
+        return lambda rows: _joined(*(np.asarray(_band(image, rows))[..., byte::2] for byte in (0, 1)))
     lit = raw_mode.startswith("RGBa")  # a TIFF that was composited over black already; Pillow would undo it
     raw_mode = raw_mode.replace("RGBa", "RGBA")
     order = raw_mode[-1].replace("N", "L" if sys.byteorder == "little" else "B")
-    with _open(data) as second:
-        second.seek(image.tell())
-        _load_as(second, raw_mode[:-1] + ("L" if order == "B" else "B"))
-        low = np.asarray(second)
+    with _open(data) as low:
+        low.seek(image.tell())
+        _load_as(low, raw_mode[:-1] + ("L" if order == "B" else "B"))
     _load_as(image, raw_mode)
-    return _joined(np.asarray(image), low)[..., : 3 if lit else None]
+    return lambda rows: _joined(*(np.asarray(_band(each, rows)) for each in (image, low)))[..., : 3 if lit else None]
 
 
 def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint16]:
@@ -220,9 +269,9 @@ def _joined(high: NDArray[np.uint8], low: NDArray[np.uint8]) -> NDArray[np.uint1
     return np.asarray(high.astype(np.uint16) << np.uint16(8) | low, np.uint16)
 
 
-def _numbers(image: Any) -> NDArray[Any]:
-    """Grey of more than 8 bits, H x W, as the file means it: its sign, and which end is black."""
-    values: NDArray[Any] = np.asarray(image)
+def _numbers(band: Image.Image, image: Any) -> NDArray[Any]:
+    """Some rows of grey of more than 8 bits, H x W, as the file means it: its sign, and which end is black."""
+    values: NDArray[Any] = np.asarray(band)
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
     if image.format != "TIFF":
         return values
@@ -263,20 +312,35 @@ def _window(values: NDArray[Any]) -> NDArray[np.uint16]:
     A file of more than 8 bits does not say which of them are used, so all of them are shown and none is
     clipped. Not-a-number is black; an infinity is the end that it lies beyond. A constant film is black.
     """
-    finite = values[np.isfinite(values)] if values.dtype.kind == "f" else values
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)
-    windowed = np.zeros(values.size, np.uint16)
-    flat = values.reshape(-1)
-    for start in range(0, flat.size if high > low else 0, 1 << 20):  # in float64, but not all of it at once
-        part = (flat[start : start + (1 << 20)].astype(np.float64) - low) / (high - low)
-        part = np.nan_to_num(part, nan=0.0, posinf=1.0, neginf=0.0)
-        windowed[start : start + (1 << 20)] = np.rint(part * 65535)
-    return np.reshape(windowed, values.shape)
+    low, high = _extremes(values)
+    if high <= low:
+        return np.zeros(values.shape, np.uint16)
+    if values.dtype == np.uint16:
+        return looked_up(_windowed(np.arange(1 << 16, dtype=np.uint16), low, high), values)
+    windowed = np.empty(values.shape, np.uint16)
+    for rows in bands(*values.shape[:2]):
+        windowed[rows] = _windowed(values[rows], low, high)
+    return windowed
+
+
+def _extremes(values: NDArray[Any]) -> tuple[float, float]:
+    """The lowest and the highest finite value; two zeros if there is none."""
+    if values.dtype.kind != "f":
+        return float(values.min()), float(values.max())
+    finite = [part[np.isfinite(part)] for part in (values[rows] for rows in bands(*values.shape[:2]))]
+    ends = [(float(part.min()), float(part.max())) for part in finite if part.size]
+    return (min(low for low, _ in ends), max(high for _, high in ends)) if ends else (0.0, 0.0)
+
+
+def _windowed(values: NDArray[Any], low: float, high: float) -> NDArray[np.uint16]:
+    shown = np.nan_to_num((values.astype(np.float64) - low) / (high - low), nan=0.0, posinf=1.0, neginf=0.0)
+    return np.asarray(np.rint(shown * 65535), np.uint16)
 
 
 def _orientation(image: Image.Image) -> int:
     """EXIF orientation, 1..8, of a loaded picture (Pillow has turned a TIFF already, and says 1)."""
     try:
+        check_tiff(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
         return int(image.getexif().get(0x0112, 1))
     except Exception:  # broken EXIF does not make a broken film
         return 1
@@ -295,19 +359,30 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
 
 def _radiograph(pixels: NDArray[Any], file_format: str) -> Radiograph:
     """Grey from colour by ITU-R 601 luma, in Pillow's own integers; equal channels are a grey film."""
-    pixels = np.ascontiguousarray(pixels)
     if pixels.ndim == 2:
-        return Radiograph(pixels, None, file_format)
+        return Radiograph(np.ascontiguousarray(pixels), None, file_format)
+    if all(_is_grey(pixels[rows]) for rows in bands(*pixels.shape[:2])):
+        return Radiograph(np.ascontiguousarray(pixels[..., 0]), None, file_format)
+    grey = np.empty(pixels.shape[:2], pixels.dtype)
+    for rows in bands(*grey.shape):
+        grey[rows] = _luma(pixels[rows])
+    return Radiograph(grey, np.ascontiguousarray(_to_8_bits(pixels)), file_format)
+
+
+def _is_grey(pixels: NDArray[Any]) -> bool:
     red, green, blue = (pixels[..., channel] for channel in range(3))
-    if np.array_equal(red, green) and np.array_equal(green, blue):
-        return Radiograph(np.ascontiguousarray(red), None, file_format)
-    weights = np.array([19595, 38470, 7471], np.uint32)  # of 65536
-    luma = (pixels @ weights + np.uint32(0x8000)) >> np.uint32(16)
-    return Radiograph(luma.astype(pixels.dtype), _to_8_bits(pixels), file_format)
+    return np.array_equal(red, green) and np.array_equal(green, blue)
+
+
+def _luma(pixels: NDArray[Any]) -> NDArray[np.uint32]:
+    red, green, blue = (pixels[..., channel].astype(np.uint32) for channel in range(3))
+    weighed = red * np.uint32(19595) + green * np.uint32(38470) + blue * np.uint32(7471)  # of 65536
+    return np.asarray((weighed + np.uint32(0x8000)) >> np.uint32(16))
+
+
+_TO_8_BITS = ((np.arange(1 << 16, dtype=np.uint32) + 128) // 257).astype(np.uint8)
 
 
 def _to_8_bits(pixels: NDArray[Any]) -> NDArray[np.uint8]:
     """0..65535 -> 0..255, rounded; 8-bit pixels as they are."""
-    if pixels.dtype == np.uint8:
-        return pixels
-    return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    return pixels if pixels.dtype == np.uint8 else looked_up(_TO_8_BITS, pixels)

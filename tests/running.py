@@ -26,17 +26,29 @@ class Space:
     temporary: Path
     pid: int
 
+    def ended(self, within: float) -> int:
+        """Wait until the process has ended, at most so many seconds; its exit status, negative for a signal."""
+        end = time.monotonic() + within
+        while time.monotonic() < end:
+            if found := os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG):
+                return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+            time.sleep(0.02)
+        raise AssertionError(f"the app is still there after {within} s")
+
     def uploads(self) -> list[Path]:
         """Every file that a request left on the disk."""
         return [path for path in self.temporary.rglob("*") if path.is_file()]
 
 
 @contextmanager
-def running_space(folder: Path, prelude: str = "") -> Iterator[Space]:
-    """Start the app with ``folder`` for its files; ``prelude`` is Python that runs before it."""
-    port, log, temporary = _free_port(), folder / "log.txt", folder / "tmp"
-    temporary.mkdir()
-    environment = {**os.environ, "PORT": str(port), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+def running_space(folder: Path, prelude: str = "", port: int = 0, **settings: str) -> Iterator[Space]:
+    """Start the app with ``folder`` for its files, and environment variables of one's own.
+
+    ``prelude`` is Python that runs before it. A ``port`` and folder may have been another's, which died.
+    """
+    port, log, temporary = port or free_port(), folder / "log.txt", folder / "tmp"
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "PORT": str(port), "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1", **settings}
     program = f"{prelude}\nimport app\napp.main()"
     with log.open("w") as stream:
         process = subprocess.Popen(
@@ -51,7 +63,7 @@ def running_space(folder: Path, prelude: str = "") -> Iterator[Space]:
             process.wait(timeout=20)
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         return int(one.getsockname()[1])

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from predictors import errors
-from predictors.image import MAX_BYTES, MAX_PIXELS, read_film
+from predictors.image import MAX_BYTES, MAX_PIXELS, Radiograph, read_film
 from tests.drawings import (
     dicom,
     drawn_deep_film,
@@ -25,6 +25,7 @@ from tests.drawings import (
     tiff,
     windowed,
 )
+from tests.fuzz.seeds import seeds
 
 FILM, DEEP, PHOTO = drawn_film(), drawn_deep_film(), drawn_photo()
 EVERY_FORMAT = {
@@ -392,6 +393,10 @@ def test_a_film_behind_its_thumbnail_has_the_same_limits() -> None:
         pytest.param(encoded(FILM, "PPM"), id="ppm"),
         pytest.param(b"\0", id="one-byte"),
         pytest.param(encoded(Image.new("LAB", (4, 4)), "TIFF"), id="tiff-lab"),
+        *(
+            pytest.param(encoded(Image.fromarray(FILM).convert("1"), "TIFF", compression=coding), id=coding)
+            for coding in ("tiff_ccitt", "group3", "group4")
+        ),
         pytest.param(tiff(np.zeros((4, 4), np.float64)), id="tiff-float64"),
         pytest.param(tiff(np.zeros((4, 4, 3), np.uint16), photometric=2, tags={284: 2}), id="tiff-planar-16"),
     ],
@@ -523,6 +528,26 @@ def test_a_refusal_tells_nothing_of_the_file_or_of_the_library(
 
 
 # The same numbers, always
+
+
+@pytest.mark.filterwarnings("ignore:::pydicom")
+@pytest.mark.parametrize("name", EVERY_FORMAT)
+@pytest.mark.parametrize("pixels", [1, 700])
+def test_a_film_is_the_same_in_however_many_bands(name: str, pixels: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    films = [film for film in map(_or_none, seeds(name)) if film]
+    monkeypatch.setattr("predictors.bands._PIXELS", pixels)  # a row, or seven, of 96
+    for whole, banded in zip(films, filter(None, map(_or_none, seeds(name))), strict=True):
+        assert np.array_equal(whole.grey, banded.grey)
+        assert np.array_equal(whole.grey8(), banded.grey8())
+        assert (whole.colour is None) == (banded.colour is None)
+        assert whole.colour is None or np.array_equal(whole.colour, banded.colour)  # type: ignore[arg-type]
+
+
+def _or_none(data: bytes) -> Radiograph | None:
+    try:
+        return read_film(data)
+    except errors.SecondLookError:
+        return None
 
 
 def test_threads_read_as_one_does() -> None:
