@@ -1,11 +1,11 @@
 """The one life cycle that every model has: read -> check scope -> preprocess -> infer -> calibrate -> Finding."""
 
-import threading
+import io
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -15,13 +15,22 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from predictors import heatmap
-from predictors.errors import MissingFile, ModelUnavailable, OutOfScope, SecondLookError, TooManyFiles
+from predictors.errors import (
+    MissingFile,
+    ModelUnavailable,
+    OutOfScope,
+    SecondLookError,
+    TooManyFiles,
+    Unavailable,
+)
 from predictors.image import Radiograph, read_film
+from predictors.loading import Loaded
 from predictors.preprocess import network_input
 from predictors.probability import log_odds, probabilities
-from predictors.runtime import Network, Output, load_network
+from predictors.runtime import Network, load_network
 from predictors.scope import SEEN_AS, ScopeGuard
-from predictors.spec import SPEC_FILE, ModelSpec
+from predictors.spec import SPEC_FAULTS, SPEC_FILE, ModelSpec
+from predictors.stages import CALIBRATE, HEATMAP, INFER, PREPROCESS, READ, SCOPE, note, stage
 
 Answer = dict[str, Any]
 """The JSON object that a model's callers were promised."""
@@ -34,6 +43,15 @@ Status = Literal["loading", "loaded", "error"]
 DISCLAIMER = (
     "For research and teaching only. Not a medical device; not for diagnosis or for any decision about a patient."
 )
+
+
+@cache
+def warm_up_film() -> bytes:
+    """A soft bright shape on a dark ground, as a PNG file: nobody's film, and of no kind that a model reads."""
+    y, x = np.mgrid[-1:1:256j, -1:1:256j]
+    stream = io.BytesIO()
+    Image.fromarray((255 * np.exp(-3 * x**2 - y**4)).astype(np.uint8)).save(stream, "PNG")
+    return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -75,7 +93,8 @@ class Finding:
     @cached_property
     def heat(self) -> NDArray[np.float64]:
         """``heatmap.heat`` of this film: made when first asked for, once for its peak and its pictures."""
-        return heatmap.heat(self)
+        with stage(HEATMAP):
+            return heatmap.heat(self)
 
     def meta(self) -> Answer:
         """The contract's ``meta`` object."""
@@ -108,22 +127,29 @@ class Model:
 class Predictor:
     """One model, ready to be asked. Loads on first use; safe to call from several threads."""
 
-    def __init__(self, model: Model, folder: Path, guard: Callable[[], ScopeGuard], cache: Path) -> None:
+    def __init__(
+        self,
+        model: Model,
+        folder: Path,
+        guard: Callable[[], ScopeGuard],
+        cache: Path,
+        reader: Callable[[Source], Radiograph] = read_film,
+    ) -> None:
         self.model = model
         self.name = model.name
         self.question = model.question
         self.batch = model.batch
         self.folder = folder
-        self.problem: str | None = None
+        self.network: Loaded[Network] = Loaded(self._load)
         self._cache = cache
         self._guard = guard
-        self._network: Network | None = None
+        self._reader = reader
         self._answered = False
-        self._lock = threading.Lock()
+        self._trouble: str | None = None  # with its warm-up film
         try:
             self.spec = ModelSpec.read(folder)
-        except (OSError, ValueError, KeyError, TypeError):
-            raise ModelUnavailable(f"The {SPEC_FILE} of {model.name} is missing or cannot be read.") from None
+        except SPEC_FAULTS:
+            self.spec = ModelSpec.unread(model.name)  # it is read again when the network is loaded
 
     @property
     def title(self) -> str:
@@ -131,35 +157,43 @@ class Predictor:
         return self.spec.title
 
     @property
+    def problem(self) -> str | None:
+        """Why the model cannot answer, if it cannot."""
+        return None if self._answered else self.network.problem or self._trouble
+
+    @property
     def status(self) -> Status:
-        """Whether the model can answer: "loaded" once its network has answered, be it a warm-up image."""
-        if self.problem:
-            return "error"
-        return "loaded" if self._answered else "loading"
+        """Whether the model can answer: "loaded" once it has answered a film, be it the warm-up film."""
+        if self._answered:
+            return "loaded"
+        return "error" if self.problem else "loading"
 
     def load(self) -> Network:
         """Load the network if it is not there yet; raises ModelUnavailable with the reason."""
-        with self._lock:
-            if self._network is None:
-                try:
-                    self._network = load_network(self.spec, self.folder, self._cache)
-                    self.problem = None
-                except ModelUnavailable as error:
-                    self.problem = str(error)
-                    raise
-            return self._network
+        return self.network.get()
+
+    def _load(self) -> Network:
+        if self.spec == ModelSpec.unread(self.name):
+            try:
+                self.spec = ModelSpec.read(self.folder)
+            except SPEC_FAULTS:
+                raise ModelUnavailable(f"The {SPEC_FILE} of {self.name} is missing or cannot be read.") from None
+        return load_network(self.spec, self.folder, self._cache)
 
     def warm_up(self) -> None:
-        """Load the network and run a blank input through it; raises ModelUnavailable if it does not answer."""
-        size = self.spec.input.size
+        """Load the network now, and answer a drawn film as any caller's; raises ModelUnavailable if that fails."""
+        self.network.load()
         try:
-            self.load()(np.zeros((1, size, size, 3), np.float32))
-        except ModelUnavailable:
+            self._trouble = None
+            self.answer(self.examine(warm_up_film()))
+        except OutOfScope as refusal:  # the guard knows a film from a drawing: the network is asked all the same
+            if refusal.film is not None:
+                self._ask(refusal.film)
+        except Unavailable:  # the scope guard is, and tells of itself
             raise
         except Exception:  # whatever the runtime makes of a network that does not fit
-            self.problem = f"The network of {self.name} could not answer a blank image."
-            raise ModelUnavailable(self.problem) from None
-        self._answered = True
+            self._trouble = f"The network of {self.name} could not answer its warm-up film."
+            raise ModelUnavailable(self._trouble) from None
 
     def examine(self, source: Source | None, filename: str = "") -> Finding:
         """Read one film and say what the network finds.
@@ -169,18 +203,22 @@ class Predictor:
         """
         if source is None:
             raise MissingFile
+        self.load()  # a model that cannot answer says so before a film is read
         began = time.perf_counter()
-        film = read_film(source)
-        score, in_scope, inverted = self._check_scope(film)
-        if inverted:
-            film = film.inverted()
-        output = self._ask(film)
+        with stage(READ):
+            film = self._reader(source)
+            note(size=_size(source), pixels=film.width * film.height)
+        with stage(SCOPE):
+            score, in_scope, inverted = self._check_scope(film)
+            if inverted:
+                film = film.inverted()
+        found, evidence = self._ask(film)
         return Finding(
             spec=self.spec,
             film=film,
             filename=filename,
-            probabilities=probabilities(output.logits, self.spec),
-            evidence=log_odds(output.evidence, self.spec),
+            probabilities=found,
+            evidence=evidence,
             scope_score=score,
             in_scope=in_scope,
             elapsed_ms=(time.perf_counter() - began) * 1000,
@@ -190,19 +228,25 @@ class Predictor:
     def reread(self, finding: Finding) -> Finding:
         """What this network finds on a film that another one of the same scope has read already."""
         began = time.perf_counter()
-        output = self._ask(finding.film)
+        found, evidence = self._ask(finding.film)
         return replace(
             finding,
             spec=self.spec,
-            probabilities=probabilities(output.logits, self.spec),
-            evidence=log_odds(output.evidence, self.spec),
+            probabilities=found,
+            evidence=evidence,
             elapsed_ms=(time.perf_counter() - began) * 1000,
         )
 
-    def _ask(self, film: Radiograph) -> Output:
-        output = self.load()(network_input(film, self.spec.input))
+    def _ask(self, film: Radiograph) -> tuple[dict[str, float], NDArray[np.float64]]:
+        """Calibrated probabilities by label, and the evidence map."""
+        network = self.load()
+        with stage(PREPROCESS):
+            batch = network_input(film, self.spec.input)
+        with stage(INFER):
+            output = network(batch)
         self._answered = True
-        return output
+        with stage(CALIBRATE):
+            return probabilities(output.logits, self.spec), log_odds(output.evidence, self.spec)
 
     def _check_scope(self, film: Radiograph) -> tuple[float, bool, bool]:
         """The scope score, whether the film is in scope, and whether it is a negative."""
@@ -274,10 +318,16 @@ class Predictor:
         if not finding.in_scope:
             raise self._refusal(finding.film)
         label = finding.label
-        x, y = heatmap.peak(finding)
-        return heatmap.overlay(finding), {
+        with stage(HEATMAP):
+            x, y = heatmap.peak(finding)
+            picture = heatmap.overlay(finding)
+        return picture, {
             "peak": [round(x, 4), round(y, 4)],
             "label": label,
             "probability": round(finding.probabilities[label], 4),
             "meta": finding.meta(),
         }
+
+
+def _size(source: Source) -> int:
+    return len(source) if isinstance(source, bytes) else Path(source).stat().st_size

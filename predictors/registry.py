@@ -1,25 +1,31 @@
 """Every model there is, found rather than listed: a module of this package with a ``MODEL``, and its weights folder."""
 
 import importlib
+import itertools
 import logging
 import pkgutil
 import threading
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self
 
-import numpy as np
-
 import predictors
-from predictors.errors import ModelUnavailable, UnknownModel
-from predictors.image import Radiograph
-from predictors.predictor import Model, Predictor, Status
+from predictors.errors import ModelLoading, ModelUnavailable, Unavailable, UnknownModel
+from predictors.image import Radiograph, read_film
+from predictors.loading import Loaded
+from predictors.predictor import Model, Predictor, Source, Status, warm_up_film
 from predictors.runtime import default_cache, load_network
 from predictors.scope import ScopeGuard
-from predictors.spec import ModelSpec
+from predictors.spec import SPEC_FAULTS, ModelSpec
 
 log = logging.getLogger(__name__)
 
-_BLANK = Radiograph(np.zeros((64, 64), np.uint8), None, "PNG")
+FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
+"""Seconds between a failure and the next attempt: doubled from the first to the longest."""
+
+CLOSING_SECONDS = 1.0
+"""How long ``Service.close`` waits."""
 
 FRAMEWORK_MODULES = {"architectures", "convert"}
 """Modules of this package that import TensorFlow or torch, and hold no model."""
@@ -36,17 +42,20 @@ def models() -> tuple[Model, ...]:
 class Service:
     """The models of one weights folder, and the scope guard that they share."""
 
-    def __init__(self, weights: Path, cache: Path) -> None:
+    def __init__(self, weights: Path, cache: Path, reader: Callable[[Source], Radiograph] = read_film) -> None:
         self._weights, self._cache = weights, cache
-        self._guard: ScopeGuard | None = None
-        self._guard_status: Status = "loading"
-        self._lock = threading.Lock()
-        self.predictors = tuple(Predictor(model, weights / model.name, self.guard, cache) for model in models())
+        self._guard: Loaded[ScopeGuard] = Loaded(self._load_guard)
+        self.guard = self._guard.get
+        """The scope guard, loaded on first use; raises ModelUnavailable if its weights cannot be used."""
+        self.predictors = tuple(Predictor(model, weights / model.name, self.guard, cache, reader) for model in models())
+        self._closing = threading.Event()
+        self._tenders: list[threading.Thread] = []
+        self._told: set[str] = set()  # each problem is logged once, not at every attempt
 
     @classmethod
-    def open(cls, weights: Path, cache: Path | None = None) -> Self:
-        """Read every model's ``spec.json`` under ``weights``; no network is loaded yet."""
-        return cls(weights, cache or default_cache())
+    def open(cls, weights: Path, cache: Path | None = None, reader: Callable[[Source], Radiograph] = read_film) -> Self:
+        """Read every model's ``spec.json`` under ``weights``; no network is loaded yet. ``reader`` decodes films."""
+        return cls(weights, cache or default_cache(), reader)
 
     def __getitem__(self, name: str) -> Predictor:
         for predictor in self.predictors:
@@ -54,44 +63,70 @@ class Service:
                 return predictor
         raise UnknownModel
 
-    def guard(self) -> ScopeGuard:
-        """The scope guard, loaded on first use; raises ModelUnavailable if its weights cannot be used."""
-        with self._lock:
-            if self._guard is None:
-                try:
-                    self._guard = self._load_guard()
-                except ModelUnavailable:
-                    self._guard_status = "error"
-                    raise
-                self._guard_status = "loaded"
-            return self._guard
-
     def _load_guard(self) -> ScopeGuard:
         folder = self._weights / "scope"
         try:
             spec = ModelSpec.read(folder)
-        except (OSError, ValueError, KeyError, TypeError):
+        except SPEC_FAULTS:
             raise ModelUnavailable("The scope guard's spec.json is missing or cannot be read.") from None
         guard = ScopeGuard(spec, load_network(spec, folder, self._cache))
         try:
-            guard.look(_BLANK, "limb")
+            guard.look(read_film(warm_up_film()), "limb")
         except Exception:  # whatever the runtime makes of a network that does not fit
-            raise ModelUnavailable("The scope guard could not answer a blank image.") from None
+            raise ModelUnavailable("The scope guard could not look at its warm-up film.") from None
         return guard
 
     def statuses(self) -> dict[str, Status]:
         """By name, whether each model can answer, and the scope guard before them."""
-        return {"scope": self._guard_status, **{predictor.name: predictor.status for predictor in self.predictors}}
+        guard: Status = "loaded" if self._guard.here else "error" if self._guard.problem else "loading"
+        return {"scope": guard, **{predictor.name: predictor.status for predictor in self.predictors}}
 
     @property
     def ready(self) -> bool:
-        """Whether every model and the scope guard have answered an image, be it a warm-up image."""
+        """Whether every model has answered a film, be it the warm-up film, and the scope guard has looked at one."""
         return set(self.statuses().values()) == {"loaded"}
 
     def warm_up(self) -> None:
-        """Load every network and run a blank input through it; one that fails leaves the others working."""
-        for warm_up in (self.guard, *(predictor.warm_up for predictor in self.predictors)):
-            try:
-                warm_up()
-            except ModelUnavailable as error:
+        """Load every network and put a film through it; one that fails leaves the others working."""
+        for warm_up in (self._guard.load, *(predictor.warm_up for predictor in self.predictors)):
+            self._succeeds(warm_up)
+
+    # In a service that stays up
+
+    def start(self) -> None:
+        """Warm up every model in the background, and try again what fails, until ``close``.
+
+        One after the other, so that the first can answer soon, but what has to come from the Hub beside the others.
+        From now on no caller waits for long for a network.
+        """
+        self._guard.tended = True
+        for predictor in self.predictors:
+            predictor.network.tended = True
+        here = [predictor.warm_up for predictor in self.predictors if predictor.spec.hub is None]
+        there = [[predictor.warm_up] for predictor in self.predictors if predictor.spec.hub]
+        for several in ([self._guard.load], here, *there):
+            self._tenders.append(threading.Thread(target=self._tend, args=(several,), name="warm-up", daemon=True))
+            self._tenders[-1].start()
+
+    def close(self) -> None:
+        """Begin nothing more; what is being loaded from this machine comes to its end."""
+        self._closing.set()
+        end = time.monotonic() + CLOSING_SECONDS
+        for tender in self._tenders:
+            tender.join(max(0.0, end - time.monotonic()))
+
+    def _tend(self, warm_ups: Sequence[Callable[[], object]]) -> None:
+        for pause in (min(FIRST_PAUSE * 2**attempt, LONGEST_PAUSE) for attempt in itertools.count()):
+            warm_ups = [each for each in warm_ups if not (self._closing.is_set() or self._succeeds(each))]
+            if not warm_ups or self._closing.wait(pause):
+                return
+
+    def _succeeds(self, warm_up: Callable[[], object]) -> bool:
+        try:
+            warm_up()
+        except Unavailable as error:
+            if not isinstance(error, ModelLoading) and str(error) not in self._told:
+                self._told.add(str(error))
                 log.error("%s", error)
+            return False
+        return True

@@ -4,14 +4,25 @@ Training writes the record, serving reads it, tests, cards and the page quote it
 """
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 SPEC_FILE = "spec.json"
 
+SPEC_FAULTS = (OSError, ValueError, KeyError, TypeError, AttributeError)
+"""What ``ModelSpec.read`` raises for a record that is missing, unreadable or does not hold together."""
+
 Scope = Literal["chest", "limb", "mammogram"]
+Activation = Literal["sigmoid", "softmax"]
+Pooling = Literal["mean", "logsumexp"]
+Resize = Literal["pad", "stretch"]
+Colour = Literal["grey", "rgb"]
+
+_HASH = re.compile("[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -25,9 +36,9 @@ class InputSpec:
     """
 
     size: int
-    resize: Literal["pad", "stretch"]
+    resize: Resize
     window: tuple[float, float] = (0.5, 99.5)
-    colour: Literal["grey", "rgb"] = "grey"
+    colour: Colour = "grey"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
 
@@ -70,7 +81,7 @@ class ModelSpec:
     labels: tuple[str, ...]
     positive: str
     input: InputSpec
-    activation: Literal["sigmoid", "softmax"]
+    activation: Activation
     temperature: float
     bias: float
     threshold: float
@@ -78,7 +89,7 @@ class ModelSpec:
     weights: FileRecord
     twin: FileRecord | None = None
     hub: HubRecord | None = None
-    pooling: Literal["mean", "logsumexp"] = "mean"
+    pooling: Pooling = "mean"
     logit_of: str | None = None
     scope: Scope | None = None
     data: tuple[str, ...] = ()
@@ -97,7 +108,7 @@ class ModelSpec:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read ``folder/spec.json``; raises OSError, ValueError, KeyError or TypeError if it is not one."""
+        """Read ``folder/spec.json``; raises one of ``SPEC_FAULTS`` if it is not one."""
         record = json.loads((folder / SPEC_FILE).read_text(encoding="utf-8"))
         record["labels"] = tuple(record["labels"])
         record["data"] = tuple(record.get("data", ()))
@@ -109,12 +120,52 @@ class ModelSpec:
         record["twin"] = FileRecord(**record["twin"]) if record.get("twin") else None
         record["hub"] = HubRecord(**record["hub"]) if record.get("hub") else None
         spec = cls(**record)
-        for label in (spec.positive, spec.logit_of or spec.positive):
-            if label not in spec.labels:
-                raise ValueError(f"label {label!r} is not one of {spec.labels}")
-        if spec.activation == "sigmoid" and len(spec.labels) != 2:
-            raise ValueError("a single logit tells exactly two labels apart")
+        spec.check()
         return spec
+
+    @classmethod
+    def unread(cls, name: str) -> Self:
+        """A stand-in for a record that cannot be read: a name, and nothing that could answer a film."""
+        return cls(
+            name=name,
+            title=name.replace("_", " ").capitalize(),
+            version="unknown",
+            framework="torch",
+            architecture="unknown",
+            labels=(),
+            positive="unknown",
+            input=InputSpec(1, "pad"),
+            activation="softmax",
+            temperature=1.0,
+            bias=0.0,
+            threshold=0.5,
+            threshold_rule="unknown",
+            weights=FileRecord("", ""),
+        )
+
+    def check(self) -> None:
+        """Raise ValueError if the record does not hold together: one that was edited by hand, or damaged."""
+        for label in (self.positive, self.logit_of or self.positive):
+            if label not in self.labels:
+                raise ValueError(f"label {label!r} is not one of {self.labels}")
+        if self.activation == "sigmoid" and len(self.labels) != 2:
+            raise ValueError("a single logit tells exactly two labels apart")
+        low, high = self.input.window
+        for said, holds in {
+            "activation": self.activation in get_args(Activation),
+            "pooling": self.pooling in get_args(Pooling),
+            "scope": self.scope is None or self.scope in get_args(Scope),
+            "resize": self.input.resize in get_args(Resize),
+            "colour": self.input.colour in get_args(Colour),
+            "size": 16 <= self.input.size <= 4096,
+            "window": 0 <= low < high <= 100,
+            "mean and std": all(map(math.isfinite, self.input.mean)) and min(self.input.std) > 0,
+            "threshold": 0 <= self.threshold <= 1,
+            "temperature and bias": 0 < self.temperature < math.inf and math.isfinite(self.bias),
+            "sha256": all(_HASH.fullmatch(file.sha256) for file in (self.weights, self.twin) if file),
+        }.items():
+            if not holds:
+                raise ValueError(f"{said} of {self.name} is none that can be")
 
     def write(self, folder: Path) -> None:
         """Write ``folder/spec.json``."""

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from predictors.errors import SecondLookError, UnknownModel
 from space.refusals import foreseen, told_by_http
+from space.tracing import routed
 
 FIRST_SEGMENTS = {"api", "docs", "health", "metrics", "models", "openapi.json", "ready", "redoc", "run"}
 """Of the addresses that are ours; what begins otherwise is the page's."""
@@ -40,6 +41,7 @@ class Foreseen(APIRoute):
         handle = super().get_route_handler()
 
         async def handled(request: Request) -> Response:
+            routed(self.path)
             try:
                 with foreseen():
                     try:
@@ -58,7 +60,7 @@ def nothing_there(request: Request, error: Exception, models: set[str]) -> Respo
         refused = told_by_http(MethodNotAllowed())
         refused.headers.update(error.headers or {})
         return refused
-    _, first, *rest = request.url.path.split("/")
+    first, *rest = request.scope["path"].removeprefix("/").split("/")
     return told_by_http(UnknownModel() if first == "api" and rest and rest[0] not in models else NotFound())
 
 
@@ -70,7 +72,7 @@ class RestFirst:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request."""
-        if scope["type"] != "http" or scope["path"].split("/")[1] not in FIRST_SEGMENTS:
+        if scope["type"] != "http" or scope["path"].removeprefix("/").partition("/")[0] not in FIRST_SEGMENTS:
             await self._page(scope, receive, send)
             return
         if scope["method"] == "HEAD":  # a GET whose body the server leaves out; uptime monitors ask so

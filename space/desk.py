@@ -1,31 +1,48 @@
 """The one desk at which every door asks a predictor: the page, the Gradio routes, REST and agents alike.
 
-A request that was sent again is recognised; the others take turns, first come, first served; every film is counted.
+A request that was sent again is recognised; the others take turns, fair between clients; every film is counted.
 """
 
 import asyncio
 import hashlib
 import os
+import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar
 
+import anyio
 import anyio.to_thread
 from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from predictors.errors import Busy, SecondLookError
 from predictors.predictor import Answer, Predictor, Source
+from space.limits import Rate, is_local, seconds_to_wait
 from space.metrics import Metrics
 from space.refusals import foreseen
+from space.turns import Turns
 
 AT_ONCE = max(1, min(4, os.cpu_count() or 1))
 """Requests that may run a network at the same time, over all doors together: more would only share the cores."""
 
 QUEUE_SIZE = 40
-"""Callers that may wait: Gradio's queue has this many places, and REST as many of its own."""
+"""Requests that may wait: Gradio's queue has this many places, and REST as many of its own."""
+
+PLACES_OF_ONE = QUEUE_SIZE // 2
+"""How many of either one client may take, so that others still get in."""
+
+FIRST_GUESS = 0.05
+"""Seconds that a turn takes, until it is known."""
+
+OF_LATE = 20
+"""Turns over which their length is averaged (exponentially)."""
+
+LONGEST_TURN = 300.0
+"""Seconds after which a turn is taken away from a network that hangs; ten films that are slow to decode take less."""
 
 KEPT_FOR = 120
 """Seconds for which an answer is remembered for its Idempotency-Key."""
@@ -66,6 +83,8 @@ class Question:
     films: Sequence[Film]
     key: str = ""
     still_there: Callable[[], Awaitable[bool]] = always
+    client: str = "127.0.0.1"
+    since: float = field(default_factory=time.monotonic)  # when it began to wait
 
     def mark(self) -> str:
         """What two sendings of one request have in common, and no two requests: a SHA-256 over all of it."""
@@ -99,24 +118,36 @@ class _Outcome(NamedTuple):
 class Desk:
     """Takes every request, one event loop for all of them. Raises the errors of ``predictors.errors``."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, rate: Rate | None = None) -> None:
         self.metrics = metrics
-        self._turns = asyncio.Semaphore(AT_ONCE)
-        self._waiting: dict[Door, int] = {"page": 0, "gradio": 0, "rest": 0, "mcp": 0}
+        self.before: Callable[[], int] = lambda: 0  # requests in a queue of their own, on their way here
+        self._rate = rate or Rate(0)
+        self._turns = Turns(AT_ONCE)
+        self._seconds = FIRST_GUESS  # a turn takes, of late
+        self._waiting: Counter[tuple[Door, str]] = Counter()  # by door and client
         self._running: dict[str, asyncio.Future[_Outcome | None]] = {}
         self._kept: dict[str, _Outcome] = {}  # oldest first
 
     @property
     def waiting(self) -> int:
         """Requests that wait for their turn."""
-        return sum(self._waiting.values())
+        return self._waiting.total() + self.before()
 
-    def turn_away_if_full(self, predictor: Predictor, door: Door) -> None:
+    def retry_after(self) -> int:
+        """Seconds in which those who wait now will have been answered, at the pace of late."""
+        return seconds_to_wait(self.waiting * self._seconds / AT_ONCE)
+
+    def turn_away_if_full(self, predictor: Predictor, door: Door, client: str) -> None:
         """Raise Busy if as many wait at this ``door`` as may wait there: to be asked before a film is read."""
-        # Gradio's callers wait in its own queue, which tells them their place, and come here one a free turn.
-        if door == "rest" and self._waiting[door] >= QUEUE_SIZE:
+        # Gradio's callers wait in its own queue, which tells them their place, and come here a few at a time.
+        if door != "rest":
+            return
+        taken = sum(count for (at, _), count in self._waiting.items() if at == door)
+        if taken >= QUEUE_SIZE or (self._waiting[door, client] >= PLACES_OF_ONE and not is_local(client)):
             self.metrics.turned_away(predictor.name, door)
-            raise Busy
+            busy = Busy()
+            busy.retry_after = self.retry_after()
+            raise busy
 
     async def ask(self, question: Question, work: Callable[[Source, str], T]) -> T:
         """Run ``work`` on the request's one film, in a thread, when it is its turn."""
@@ -131,6 +162,7 @@ class Desk:
     async def ask_batch(self, question: Question) -> Answer:
         """``Predictor.predict_batch``, in a thread, when it is the request's turn: ten films take one turn."""
         predictor = question.predictor
+        self._rate.spend(question.client, len(question.films) - 1)  # the request itself is one
 
         def several() -> Answer:
             films = [film.read() for film in question.films]
@@ -186,20 +218,27 @@ class Desk:
         async with self._turn(question):
             if not await question.still_there():
                 raise ClientDisconnect
-            return await anyio.to_thread.run_sync(run)
+            with anyio.fail_after(LONGEST_TURN):
+                return await anyio.to_thread.run_sync(run, abandon_on_cancel=True)
 
     @asynccontextmanager
     async def _turn(self, question: Question) -> AsyncIterator[None]:
-        self.turn_away_if_full(question.predictor, question.door)
-        self._waiting[question.door] += 1
+        self.turn_away_if_full(question.predictor, question.door, question.client)
+        place = question.door, question.client
+        self._waiting[place] += 1
         try:
-            await self._turns.acquire()
+            await self._turns.take(question.client, question.since)
+            self.metrics.waited(question.predictor.name, time.monotonic() - question.since)
         finally:
-            self._waiting[question.door] -= 1
+            self._waiting[place] -= 1
+            if not self._waiting[place]:
+                del self._waiting[place]
+        began = time.monotonic()
         try:
             yield
         finally:
-            self._turns.release()
+            self._seconds += (time.monotonic() - began - self._seconds) / OF_LATE
+            self._turns.give_back(question.client)
 
 
 def _picture_bytes(part: object) -> int:

@@ -11,9 +11,10 @@ import gradio.processing_utils
 import httpx
 from gradio_client.utils import strip_invalid_filename_characters
 
-from predictors.errors import FileTooLarge, MissingFile
+from predictors.errors import Busy, FileTooLarge, MissingFile
 from predictors.image import MAX_BYTES
 from space.refusals import told_by_gradio
+from space.room import most_on_disk, taken
 
 PATIENCE = 20.0
 """Seconds for all of it: a film that is being fetched holds a place in the models' line."""
@@ -41,10 +42,14 @@ async def fetched(url: str, cache_dir: str) -> str:
                 content = await read(url)
         except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError):
             raise MissingFile(NOT_FETCHED) from None
-        # Named by its content, like an upload; written at one go, so that no other caller meets half a file.
-        folder = Path(cache_dir) / hashlib.sha256(content).hexdigest()
+        cache = Path(cache_dir)
+        cache.mkdir(parents=True, exist_ok=True)
+        if taken(cache) + len(content) > most_on_disk(cache):
+            raise Busy
+        # Named like an upload, as nobody can guess; written at one go, so that no other caller meets half a file.
+        folder = cache / hashlib.sha256(gradio.processing_utils.hash_seed + content).hexdigest()
         name = strip_invalid_filename_characters(Path(unquote(urlsplit(url).path)).name) or "film"
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(exist_ok=True)
         path = folder / name
         if path.exists():
             path.touch()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +11,7 @@ import gradio.mcp
 from gradio.mcp import GradioMCPServer
 from gradio.utils import get_upload_folder
 from gradio_client import handle_file
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.types import TextContent
 
 NO_ADDRESS = "Send the radiograph as a public http or https address, or as a data: URL with its bytes in base64."
@@ -28,8 +30,17 @@ def one_tool_a_model() -> None:
     logging.getLogger().addFilter(_not_of_mcp)
 
 
+class RoomForAFilm(StreamableHTTPSessionManager):
+    """By itself it takes messages of 4 MiB, and a film in base64 has up to 27. ``space.bodies`` bounds them."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings, max_request_body_size=sys.maxsize)
+
+
 class ModelTools(GradioMCPServer):
     """Gradio's server, which by itself makes every public route a tool and answers in Python's notation."""
+
+    StreamableHTTPSessionManager = RoomForAFilm  # type: ignore[assignment]
 
     def get_tool_to_endpoint(self) -> dict[str, str]:
         """Tools are the routes marked with ``gr.mcp.tool``, by their own names; on a Space, its name goes in front."""

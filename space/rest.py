@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse
 from predictors.errors import ModelLoading
 from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor, Source, Status
 from predictors.registry import Service
+from predictors.stages import ENCODE, stage
 from space import schema
 from space.addresses import Foreseen, nothing_there
 from space.declared import (
@@ -30,6 +31,7 @@ from space.declared import (
 from space.desk import Desk, Film, Question
 from space.examples import EXAMPLES, batch_example
 from space.forms import BATCH_FIELD, FIELDS, films_of
+from space.limits import client_of
 from space.metrics import CONTENT_TYPE
 from space.refusals import told_by_http
 
@@ -72,15 +74,13 @@ def create_rest(service: Service, desk: Desk) -> FastAPI:
 
     @app.get("/redoc", include_in_schema=False)
     async def redoc() -> HTMLResponse:
-        page = get_redoc_html(
+        return get_redoc_html(
             openapi_url="openapi.json",
             title=app.title,
             redoc_js_url="docs/static/redoc.standalone.js",
             redoc_favicon_url="docs/static/favicon.png",
             with_google_fonts=False,
         )
-        page.headers["Content-Security-Policy"] = "img-src 'self' data:"  # it would fetch its maker's logo
-        return page
 
     async def no_route(request: Request, error: Exception) -> Response:
         return nothing_there(request, error, {predictor.name for predictor in service.predictors})
@@ -121,7 +121,7 @@ def _model_routes(predictor: Predictor, desk: Desk) -> APIRouter:
         openapi_extra=several_films(),
     )
     async def batch_predict(request: Request) -> JSONResponse:
-        desk.turn_away_if_full(predictor, "rest")
+        desk.turn_away_if_full(predictor, "rest", client_of(request.scope))
         async with films_of(request, (BATCH_FIELD,), MAX_BATCH) as films:
             return JSONResponse(await desk.ask_batch(_question(request, "batch-predict", predictor, films)))
 
@@ -138,7 +138,7 @@ def _model_routes(predictor: Predictor, desk: Desk) -> APIRouter:
             picture, about = predictor.heatmap(source, filename)
             return _png(picture), about
 
-        desk.turn_away_if_full(predictor, "rest")
+        desk.turn_away_if_full(predictor, "rest", client_of(request.scope))
         async with films_of(request, FIELDS, 1) as films:
             picture, about = await desk.ask(_question(request, "heatmap", predictor, films), drawn)
         x, y = about["peak"]
@@ -158,7 +158,7 @@ def _model_routes(predictor: Predictor, desk: Desk) -> APIRouter:
 
 
 async def _predict(request: Request, predictor: Predictor, desk: Desk, route: str) -> Answer:
-    desk.turn_away_if_full(predictor, "rest")  # before a byte of the film is read
+    desk.turn_away_if_full(predictor, "rest", client_of(request.scope))  # before a byte of the film is read
     async with films_of(request, FIELDS, 1) as films:
         return await desk.ask(_question(request, route, predictor, films), predictor.predict)
 
@@ -167,12 +167,14 @@ def _question(request: Request, route: str, predictor: Predictor, films: list[Fi
     async def still_there() -> bool:
         return not await request.is_disconnected()
 
-    return Question("rest", route, predictor, films, request.headers.get(KEY, ""), still_there)
+    key, client = request.headers.get(KEY, ""), client_of(request.scope)
+    return Question("rest", route, predictor, films, key, still_there, client)
 
 
 def _png(picture: Image.Image) -> bytes:
     stream = io.BytesIO()
-    picture.save(stream, "PNG", compress_level=4)
+    with stage(ENCODE):
+        picture.save(stream, "PNG", compress_level=4)
     return stream.getvalue()
 
 

@@ -4,13 +4,17 @@ from collections.abc import Awaitable, Callable
 from typing import Any, get_args
 
 import gradio as gr
+from gradio.context import LocalContext
 from PIL import Image
 from pydantic import RootModel
 
 from predictors.predictor import MAX_BATCH, Answer, Predictor
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
-from space.desk import AT_ONCE, Desk, Door, Film, Question
+from space.desk import Desk, Door, Film, Question
+from space.doors import made_folder
+from space.limits import JOINED, client_of
+from space.line import AT_THE_DESK, LINE
 from space.refusals import told_by_gradio
 from space.schema import ANSWERS, AnyAnswer
 from space.uploads import received, received_all
@@ -18,12 +22,8 @@ from space.uploads import received, received_all
 PREDICT = "bone_fracture"
 """The model behind ``/predict``: that name was published for it before it lived here."""
 
-MODELS_QUEUE: dict[str, Any] = {
-    "concurrency_id": "models",
-    "concurrency_limit": AT_ONCE,
-}
-"""All events that run a network share one line: Gradio's own limit counts each event apart, so that five tabs
-would run five networks at once on a Space's two cores."""
+MODELS_QUEUE: dict[str, Any] = {"concurrency_id": LINE, "concurrency_limit": AT_THE_DESK}
+"""Of every event that runs a network."""
 
 _ARGUMENT = (
     "image: One radiograph, as a file or its public http(s) address: "
@@ -42,6 +42,7 @@ def add_routes(service: Service, desk: Desk) -> None:
     images = gr.File(visible=False, label="images", file_count="multiple")
     answer = gr.JSON(visible=False, label="answer")
     picture = gr.Image(visible=False, label="heat map over the film", format="png")
+    picture.GRADIO_CACHE = str(made_folder())  # apart from the uploads, which nobody can fetch
     caller = gr.Button(visible=False)
 
     def route(name: str, fn: Callable[..., Any], inputs: Any, outputs: Any) -> None:
@@ -114,7 +115,25 @@ def _keys(name: str) -> list[str]:
 def _question(request: gr.Request, route: str, predictor: Predictor, *films: Film) -> Question:
     """Gradio's MCP server asks these routes too, and says so in a header."""
     door: Door = "mcp" if request.headers.get("x-gradio-user") == "mcp" else "gradio"
-    return Question(door, route, predictor, films, request.headers.get("idempotency-key", ""))
+    key = request.headers.get("idempotency-key", "")
+    return Question(door, route, predictor, films, key, **waited(request))
+
+
+def waited(request: gr.Request) -> dict[str, Any]:
+    """Whose question it is, and since when it has waited in Gradio's queue."""
+    scope = request.request.scope  # type: ignore[union-attr]  # None only in functions that are called by hand
+    return {"client": client_of(scope), "since": scope[JOINED], "still_there": _listening()}
+
+
+def _listening() -> Callable[[], Awaitable[bool]]:
+    """Whether the caller of the event that Gradio runs just now still waits for it, to be asked at any later time."""
+    page, event = LocalContext.blocks.get(None), LocalContext.event_id.get(None)
+
+    async def still_there() -> bool:
+        asked = page._queue.event_ids_to_events.get(event) if page and event else None
+        return asked is None or asked.alive
+
+    return still_there
 
 
 def _described(predictor: Predictor, argument: str, returns: str, more: str = "") -> str:

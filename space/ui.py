@@ -14,13 +14,15 @@ from predictors.image import MAX_BYTES
 from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Finding, Predictor, Source
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
+from predictors.stages import ENCODE, SECOND_READER, stage
 from space.about import card, overview_html
 from space.batch import batch_html
-from space.desk import QUEUE_SIZE, Desk, Film, Question
+from space.desk import Desk, Film, Question
 from space.fetch import fetch_for_gradio
+from space.line import FairQueue
 from space.refusals import foreseen, hush_gradio
 from space.render import WAITING, finding_html, refusal_html
-from space.routes import MODELS_QUEUE, add_routes
+from space.routes import MODELS_QUEUE, add_routes, waited
 from space.uploads import CHECK_EVERY, KEEP_FOR, received, received_all
 
 TITLE = "Second Look"
@@ -37,7 +39,7 @@ _PAGE_EVENT: dict[str, Any] = {"api_visibility": "private", "preprocess": False,
 def build(service: Service, desk: Desk) -> gr.Blocks:
     """The page and the named routes, ready to be mounted."""
     page: gr.Blocks
-    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(CHECK_EVERY, KEEP_FOR)) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
         gr.HTML(_masthead())
         with gr.Tabs():
             for predictor in service.predictors:
@@ -48,7 +50,8 @@ def build(service: Service, desk: Desk) -> gr.Blocks:
                 _about(service)
         add_routes(service, desk)
         page.unload(_forget(page))
-    page.queue(max_size=QUEUE_SIZE, api_open=False)  # "open" means that callers may skip the queue
+    page.queue(api_open=False)  # "open" means that callers may skip the queue
+    page._queue = FairQueue(page, desk)
     # Gradio keeps every session's last values in memory, films on the page among them.
     page.state_session_capacity = SESSIONS
     # Gradio checks that a caller's path is an upload only once an app is launched, and mounting one does not count:
@@ -137,22 +140,24 @@ def _examine(predictor: Predictor, second: Predictor | None, desk: Desk) -> Any:
     def opinion_on(finding: Finding) -> Finding | None:
         if second is None:
             return None
-        with suppress(SecondLookError), desk.metrics.film(second.name, "page"), foreseen():
+        with suppress(SecondLookError), stage(SECOND_READER), desk.metrics.film(second.name, "page"), foreseen():
             return second.reread(finding)
         return None  # the answer does not wait for the other reader to be mended
 
     def shown(film: Source, filename: str) -> tuple[str, Answer]:
         finding = predictor.examine(film, filename)
         answer = predictor.answer(finding)
-        return finding_html(finding, answer, opinion_on(finding)), answer
+        opinion = opinion_on(finding)
+        with stage(ENCODE):
+            return finding_html(finding, answer, opinion), answer
 
-    async def examine(upload: Any) -> tuple[str, Answer | None, None]:
+    async def examine(upload: Any, request: gr.Request) -> tuple[str, Answer | None, None]:
         filename = ""
         try:
             with foreseen():
                 path, filename = received(upload)
-                result, answer = await desk.ask(Question("page", "tab", predictor, [Film(path, filename)]), shown)
-                return result, answer, None
+                question = Question("page", "tab", predictor, [Film(path, filename)], **waited(request))
+                return *await desk.ask(question, shown), None
         except SecondLookError as error:
             # A film that was read but is of another kind is shown, so that a mix-up is seen at once.
             film = error.film if isinstance(error, OutOfScope) else None
@@ -168,11 +173,11 @@ def _several(predictor: Predictor, desk: Desk) -> None:
         with gr.Accordion("Answers as JSON", open=False):
             answer = gr.JSON(show_label=False, container=False)
 
-    async def examine_several(uploads: Any) -> tuple[str, Answer | None, None]:
+    async def examine_several(uploads: Any, request: gr.Request) -> tuple[str, Answer | None, None]:
         try:
             with foreseen():
                 films = [Film(*film) for film in received_all(uploads)]
-                answers = await desk.ask_batch(Question("page", "batch", predictor, films))
+                answers = await desk.ask_batch(Question("page", "batch", predictor, films, **waited(request)))
                 return batch_html(answers, predictor.name), answers, None
         except SecondLookError as error:
             return refusal_html(str(error)), None, None

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from predictors.convert import convert
 from predictors.probability import log_odds, probabilities
-from predictors.runtime import Network, sha256_of, twin_sha256
+from predictors.runtime import Network, Twin, sha256_of, twin_sha256
 from predictors.scope import inverted, sight
 from predictors.spec import FileRecord, ModelSpec
 from training import calibrate, pictures
@@ -60,7 +60,7 @@ def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Pat
     )
     difference = convert(weights, spec, out / TWIN)
     spec = replace(spec, twin=FileRecord(TWIN, twin_sha256(out / TWIN)))
-    outputs = run(Network(out / TWIN, spec), spec, val)
+    outputs = run(Network(Twin.read(out / TWIN), spec), spec, val)
     spec = calibrated(spec, recipe, val, outputs)
     spec = replace(spec, metrics={"validation": evaluated(spec, recipe, val, outputs), "twin_difference": difference})
     spec.write(out)

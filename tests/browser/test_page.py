@@ -200,7 +200,7 @@ def test_the_footer_tells_programs_how_to_ask(desk: OpenPage) -> None:
     for route in ("/bone_fracture", "/breast_cancer_batch", "/pneumonia_heatmap"):
         desk.page.get_by_text(route, exact=True).and_(desk.page.locator(":visible")).first.wait_for()
     # Gradio's panel asks for figures on its callers, which are not kept.
-    desk.errors.remove("Failed to load resource: the server responded with a status of 403 (Forbidden)")
+    desk.errors.remove("Failed to load resource: the server responded with a status of 404 (Not Found)")
 
 
 def test_a_deep_film_with_a_name_in_unicode(desk: OpenPage, tmp_path: Path) -> None:

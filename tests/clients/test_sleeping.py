@@ -67,7 +67,7 @@ def test_it_forwards_uploads_events_queries_and_errors(awake: SleepingSpace, dra
     assert messages[-2]["output"]["data"][0]["prediction"] in ("Normal", "Pneumonia")
     config = httpx.get(f"{awake.space}/config").json()
     assert config["root"] == awake.space  # the app believes to be where its proxy is
-    assert get(awake, "/gradio_api/file=/etc/passwd") == 403
+    assert get(awake, "/gradio_api/file=/etc/passwd") == 404
     with httpx.stream("GET", f"{awake.space}/gradio_api/heartbeat/a") as beating:
         assert next(beating.iter_lines()) == "data: ALIVE"  # handed on while the answer goes on
 

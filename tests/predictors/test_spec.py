@@ -88,5 +88,6 @@ def test_all_weights_stay_under_120_mb() -> None:
 
 
 def test_a_missing_spec_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(ModelUnavailable, match=r"^The spec.json of \w+ is missing or cannot be read\.$"):
-        Service.open(tmp_path)
+    service = Service.open(tmp_path)
+    with pytest.raises(ModelUnavailable, match=r"^The spec.json of pneumonia is missing or cannot be read\.$"):
+        service["pneumonia"].load()

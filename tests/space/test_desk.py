@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from predictors.errors import Busy, InternalError, ModelUnavailable, OutOfScope,
 from predictors.registry import Service
 from space import desk as module
 from space.desk import Desk, Door, Film, Question
+from space.limits import Rate
 from space.metrics import Metrics
 from tests.running import ROOT
 
@@ -69,7 +71,7 @@ async def until(true: Callable[[], bool]) -> None:
 # Turns
 
 
-def test_all_doors_share_the_turns_first_come_first_served(desk: Desk, service: Service) -> None:
+def test_clients_at_all_doors_share_the_turns_first_come_first_served(desk: Desk, service: Service) -> None:
     network = Network(held=True)
     doors: list[Door] = ["rest", "gradio", "page", "mcp", "rest"]
 
@@ -77,7 +79,7 @@ def test_all_doors_share_the_turns_first_come_first_served(desk: Desk, service: 
         asked = []
         for number, door in enumerate(doors):
             film = Film(b"", f"{number} by {door}")
-            asked.append(asyncio.create_task(desk.ask(question(service, door, film=film), network)))
+            asked.append(asyncio.create_task(desk.ask(question(service, door, film=film, client=str(number)), network)))
             await until(lambda: bool(network.calls))
         await until(lambda: desk.waiting == len(doors) - 1)
         assert len(network.calls) == 1
@@ -103,6 +105,76 @@ def test_as_many_run_beside_each_other_as_may_and_no_more(service: Service, monk
     asyncio.run(ask())
 
 
+def test_thirty_films_of_one_client_hold_up_anothers_single_film_by_one(desk: Desk, service: Service) -> None:
+    network = Network(held=True)
+
+    async def ask() -> None:
+        asked = []
+        for name in [*(f"many {number}" for number in range(30)), "single"]:
+            film, client = Film(b"", name), name.split()[0]
+            asked.append(asyncio.create_task(desk.ask(question(service, "mcp", film=film, client=client), network)))
+        await until(lambda: desk.waiting == 30)
+        network.free.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(ask())
+    assert network.calls == ["many 0", "single", *(f"many {number}" for number in range(1, 30))]
+
+
+def test_one_client_does_not_get_all_places(desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PLACES_OF_ONE", 2)
+    network = Network(held=True)
+
+    async def ask() -> None:
+        asked = [asyncio.create_task(desk.ask(question(service, client="many"), network)) for _ in range(3)]
+        await until(lambda: desk.waiting == 2)
+        with pytest.raises(Busy):
+            await desk.ask(question(service, client="many"), network)
+        with pytest.raises(Busy):
+            desk.turn_away_if_full(service["pneumonia"], "rest", "many")
+        asked.append(asyncio.create_task(desk.ask(question(service, client="single"), network)))
+        for _ in range(3):  # whoever runs the service for themselves may have them all
+            asked.append(asyncio.create_task(desk.ask(question(service), network)))
+        await until(lambda: desk.waiting == 6)
+        network.free.set()
+        await asyncio.gather(*asked)
+        desk.turn_away_if_full(service["pneumonia"], "rest", "many")
+
+    asyncio.run(ask())
+    assert counted(desk, "predictions", door="rest", outcome="busy") == 2
+
+
+def test_retry_after_is_the_queue_at_its_pace(desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "QUEUE_SIZE", 8)
+    monkeypatch.setattr(module, "OF_LATE", 1)  # the last turn alone
+    clock = 0.0
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: clock))
+    assert desk.retry_after() == 1
+    network = Network()
+
+    async def ask() -> None:
+        nonlocal clock
+
+        def slow(source: Any, filename: str) -> int:
+            nonlocal clock
+            clock += 5
+            return network(source, filename)
+
+        await desk.ask(question(service), slow)
+        network.free.clear()
+        asked = [asyncio.create_task(desk.ask(question(service), network)) for _ in range(9)]
+        await until(lambda: desk.waiting == 8)
+        with pytest.raises(Busy) as busy:
+            await desk.ask(question(service), network)
+        assert busy.value.retry_after == 8 * 5
+        desk.before = lambda: 4  # in Gradio's own queue
+        assert desk.retry_after() == 60  # and no longer
+        network.free.set()
+        await asyncio.gather(*asked)
+
+    asyncio.run(ask())
+
+
 def test_rest_is_turned_away_when_its_places_are_taken_and_the_others_are_not(
     desk: Desk, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +187,7 @@ def test_rest_is_turned_away_when_its_places_are_taken_and_the_others_are_not(
         with pytest.raises(Busy):
             await desk.ask(question(service), network)
         with pytest.raises(Busy):
-            desk.turn_away_if_full(service["pneumonia"], "rest")
+            desk.turn_away_if_full(service["pneumonia"], "rest", "another")
         asked.append(asyncio.create_task(desk.ask(question(service, "gradio"), network)))
         await until(lambda: desk.waiting == 3)
         network.free.set()
@@ -276,6 +348,14 @@ def test_answers_never_take_more_memory_than_they_may(
 
 
 # Batches
+
+
+def test_a_batch_costs_its_sender_what_its_films_cost(service: Service) -> None:
+    rate = Rate(10)
+    desk = Desk(Metrics(service), rate)
+    films = [Film(b"no film", "")] * 10
+    asyncio.run(desk.ask_batch(Question("rest", "batch", service["pneumonia"], films, client="many")))
+    assert (rate.wait("many"), rate.wait("many") > 0) == (0, True)
 
 
 def test_a_batch_takes_one_turn_and_each_of_its_films_is_counted(

@@ -20,7 +20,7 @@ def test_anything_else_is_an_internal_error_that_quotes_nothing(caplog: pytest.L
     with caplog.at_level(logging.ERROR), pytest.raises(gr.Error) as caught, told_by_gradio():
         raise OSError("cannot open Doe^John.dcm")
     assert caught.value.message == InternalError.sentence
-    assert "OSError in tests.space.test_refusals:" in caplog.text
+    assert "error=OSError place=tests.space.test_refusals:" in caplog.text
     assert "Doe" not in caplog.text
 
 

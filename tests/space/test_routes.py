@@ -269,9 +269,9 @@ def test_the_log_names_no_film(space: Space, client: Client, tmp_path: Path) -> 
     film.write_bytes(b"no film")
     refusal(client, "pneumonia", film)
     assert call(space, "pneumonia", [file_data(str(film))])[0] == "error"
-    assert httpx.get(f"{space.url}/gradio_api/file={film}").status_code == 403
+    assert httpx.get(f"{space.url}/gradio_api/file={film}").status_code == 404
     said = space.log.read_text()
-    assert "unforeseen InvalidPathError" in said
+    assert '"error": "InvalidPathError"' in said
     assert "Doe" not in said
     assert "Traceback" not in said
 
