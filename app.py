@@ -31,6 +31,7 @@ from space.leaving import CUT, InFlight, Leaving, Server
 from space.limits import Rate, RateLimit, trusted_proxies
 from space.log import Event, logged
 from space.mcp import one_tool_a_model
+from space.memory import give_back
 from space.metrics import Metrics, started
 from space.narrow import narrow_gradio
 from space.quiet import keep_to_ourselves
@@ -104,6 +105,7 @@ def create_app(weights: Path = WEIGHTS) -> FastAPI:
 @logged()
 def main() -> None:
     """Serve on all interfaces, on ``PORT`` or ``GRADIO_SERVER_PORT``, by default 7860."""
+    give_back()
     # Until it serves, there is nothing to finish. Process 1 of a container would not hear the signal by itself.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     if signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:  # under nohup it is ignored
