@@ -16,6 +16,7 @@ import httpx
 import pytest
 import uvicorn
 from gradio_client import Client, handle_file
+from gradio_client.utils import Status
 
 from space import leaving
 from space.leaving import InFlight, Server
@@ -112,6 +113,7 @@ def test_what_is_in_flight_is_answered_and_what_is_new_refused(
         calls = [asked(space, film, "predict", pool), asked(space, film, "batch-predict", pool)]
         by_gradio = client.submit(handle_file(film), api_name="/pneumonia_heatmap")
         _until((tmp_path / "held").exists)
+        _until(lambda: by_gradio.status().code in (Status.IN_QUEUE, Status.PROCESSING))  # it has joined
         _until(lambda: _counted(space, "second_look_queue_length") >= 1)
         os.kill(space.pid, signal.SIGTERM)
         _until(lambda: httpx.get(f"{space.url}/ready").status_code == 503)
