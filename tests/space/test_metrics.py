@@ -123,7 +123,7 @@ def test_answered_and_refused_are_all_that_was_asked(http: httpx.Client, drawn: 
     after = values_of(http.get("/metrics").text)
 
     def more(name: str) -> Counter[tuple[str, ...]]:
-        return Counter({key: int(count - before[name].get(key, 0)) for key, count in after[name].items()})
+        return Counter({key: int(count - before.get(name, {}).get(key, 0)) for key, count in after[name].items()})
 
     films = +more("second_look_predictions_total")
     at = {"rest": 3, "gradio": 3, "page": 1, "mcp": 1}
@@ -148,7 +148,7 @@ def test_the_stages_add_up_to_the_whole(http: httpx.Client, drawn: dict[str, Pat
     after = values_of(http.get("/metrics").text)
 
     def seconds(name: str, *labels: str) -> float:
-        return after[name][labels] - before[name].get(labels, 0.0)
+        return after[name][labels] - before.get(name, {}).get(labels, 0.0)
 
     each = {name: seconds("second_look_stage_seconds_sum", "pneumonia", name) for name in stages.STAGES if name in USED}
     assert all(each.values())
