@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from predictors.errors import Busy, FileTooLarge, MissingFile, SecondLookError
 from predictors.image import MAX_BYTES
 from predictors.predictor import MAX_BATCH
-from space.refusals import told_by_http
+from space.refusals import told_to_any_page
 from space.room import Room
 
 ENVELOPE = 1024 * 1024
@@ -68,7 +68,7 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         if self._open >= MOST_OPEN and scope["path"] not in ALWAYS:
-            await told_by_http(Busy())(scope, receive, send)
+            await told_to_any_page(Busy(), scope)(scope, receive, send)
             return
         self._open += 1
         body = _Body(scope, receive, send, self._room)
@@ -97,7 +97,7 @@ class _Body:
         """Let ``app`` read and answer; if the body was cut off, whatever it answers becomes the refusal."""
         if self._ambiguous:  # how one request is smuggled past a proxy inside another
             self._refusal = MissingFile(_TWO_LENGTHS)
-            await self._tell([])
+            await self._tell()
             return
         try:
             await app(self._scope, self.receive, self.send)
@@ -105,7 +105,7 @@ class _Body:
             if self._refusal is None:
                 raise
         if self._refusal and not self._started:
-            await self._tell([])
+            await self._tell()
 
     def forget(self) -> None:
         """The request is over: its bytes are in nobody's way any more."""
@@ -159,8 +159,7 @@ class _Body:
         if message["type"] == "http.response.start":
             self._started = True
             if self._refusal:
-                theirs = [(k, v) for k, v in message["headers"] if k == b"vary" or k.startswith(b"access-control-")]
-                await self._tell(theirs)
+                await self._tell()
                 return
             if not self._ended:
                 message = {**message, "headers": [*message["headers"], _CLOSE]}
@@ -170,13 +169,12 @@ class _Body:
             message = {"type": "http.response.body", "body": b""}
         await self._send(message)
 
-    async def _tell(self, headers: list[tuple[bytes, bytes]]) -> None:
+    async def _tell(self) -> None:
         self._started = self._told = True
         assert self._refusal  # noqa: S101
-        ours = told_by_http(self._refusal)
-        exposed = [(b"access-control-expose-headers", b"Retry-After")] if headers else []
+        ours = told_to_any_page(self._refusal, self._scope)
         start = {"type": "http.response.start", "status": ours.status_code}
-        await self._send({**start, "headers": [*ours.raw_headers, *headers, *exposed, _CLOSE]})
+        await self._send({**start, "headers": [*ours.raw_headers, _CLOSE]})
         await self._send({"type": "http.response.body", "body": ours.body, "more_body": True})
         await self._linger()
         await self._send({"type": "http.response.body", "body": b""})

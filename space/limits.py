@@ -13,11 +13,10 @@ import time
 from collections.abc import Callable
 from functools import lru_cache
 
-from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from predictors.errors import Busy
-from space.refusals import told_by_http
+from space.refusals import told_to_any_page
 from space.tracing import current
 
 PROXIES_OF_A_SPACE = ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"]
@@ -162,11 +161,4 @@ class RateLimit:
     async def _refuse(self, wait: float, scope: Scope, receive: Receive, send: Send) -> None:
         busy = Busy(f"One caller may send {self._rate.a_minute:g} films a minute; wait a little and send the rest.")
         busy.retry_after = seconds_to_wait(wait)
-        response = told_by_http(busy)
-        if origin := Headers(scope=scope).get("origin"):
-            # What answers is not asked, so its CORS headers are missing. A refusal is for any page to read.
-            response.headers["Access-Control-Allow-Origin"] = origin
-            response.headers["Access-Control-Allow-Credentials"] = "true"
-            response.headers["Access-Control-Expose-Headers"] = "Retry-After"
-            response.headers["Vary"] = "Origin"
-        await response(scope, receive, send)
+        await told_to_any_page(busy, scope)(scope, receive, send)
