@@ -197,6 +197,7 @@ def test_more_requests_than_there_are_places_are_busy_and_monitors_are_answered(
     async def together() -> list[int]:
         app = Bodies(waits, Room(tmp_path))
         slow, other, monitor, later = (Line(pieces(), path) for path in ("/slow", "/", "/ready", "/"))
+        other.scope["headers"].append((b"origin", b"https://front.example"))
         waiting = asyncio.create_task(app(slow.scope, slow.receive, slow.send))
         await asyncio.sleep(0)
         for line in (other, monitor):
@@ -204,7 +205,9 @@ def test_more_requests_than_there_are_places_are_busy_and_monitors_are_answered(
         gate.set()
         await waiting
         await app(later.scope, later.receive, later.send)
-        assert dict(other.sent[0]["headers"])[b"retry-after"]
+        told = dict(other.sent[0]["headers"])
+        assert told[b"retry-after"]
+        assert told[b"access-control-allow-origin"] == b"https://front.example"  # a front end gets to read it
         return [line.sent[0]["status"] for line in (slow, other, monitor, later)]
 
     assert asyncio.run(together()) == [200, 503, 200, 200]
