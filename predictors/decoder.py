@@ -254,11 +254,14 @@ def _mapped(answer: dict[str, Any], memory: int) -> Radiograph:
     height, width = (int(side) for side in answer["shape"])
     pixels, depth = height * width, {1: np.uint8, 2: np.uint16}[answer["depth"]]
     grey_bytes, colour_bytes = pixels * np.dtype(depth).itemsize, 3 * pixels if answer["colour"] else 0
+    across, down = (int(side) for side in answer["size"])  # in the file, of which they may be a fraction
+    plausible = across >= width >= 1 and down >= height >= 1 and across * down <= MAX_PIXELS
     sealed = fcntl.fcntl(memory, fcntl.F_GET_SEALS) & seals() == seals()
     sized = os.fstat(memory).st_size == grey_bytes + colour_bytes
-    if min(height, width) < 1 or pixels > MAX_PIXELS or answer["format"] not in FORMATS or not (sealed and sized):
+    if not (plausible and sealed and sized) or answer["format"] not in FORMATS:
         raise ValueError
     shared = mmap.mmap(memory, grey_bytes + colour_bytes, mmap.MAP_PRIVATE | mmap.MAP_POPULATE, mmap.PROT_READ)
     grey = np.frombuffer(shared, depth, pixels).reshape(height, width)
     colour = np.frombuffer(shared, np.uint8, colour_bytes, grey_bytes) if colour_bytes else None
-    return Radiograph(grey, None if colour is None else colour.reshape(height, width, 3), answer["format"])
+    rgb = None if colour is None else colour.reshape(height, width, 3)
+    return Radiograph(grey, rgb, answer["format"], (across, down))

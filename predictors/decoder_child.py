@@ -100,8 +100,8 @@ def _shared(film: Radiograph) -> tuple[dict[str, Any], list[int]]:
         if film.colour is not None:
             file.write(film.colour.data)
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, seals())
-    about = {"format": film.format, "shape": film.grey.shape, "depth": film.grey.itemsize}
-    return {**about, "colour": film.colour is not None}, [memory]
+    about = {"format": film.format, "size": (film.width, film.height), "colour": film.colour is not None}
+    return {**about, "shape": film.grey.shape, "depth": film.grey.itemsize}, [memory]
 
 
 if __name__ == "__main__":

@@ -36,9 +36,12 @@ _INFERNO = np.array(
     np.float64,
 )  # fmt: skip
 
+_COLOURS = np.stack([np.interp(np.arange(256) / 17, np.arange(16), _INFERNO[:, c]) for c in range(3)], axis=1)
+"""The same at 256 steps, [256, 3]."""
+
 
 def heat(finding: "Finding") -> NDArray[np.float64]:
-    """The map over the film as shown, [height, width] of ``film_layer``, 0..1.
+    """The map over the film at the network's own resolution, [height, width] of its place in the square, 0..1.
 
     Zero at the weakest evidence, the probability of ``spoken_label`` at the peak.
     """
@@ -46,8 +49,7 @@ def heat(finding: "Finding") -> NDArray[np.float64]:
     signed = finding.evidence if spoken_label(finding) == spec.positive else -finding.evidence
     square = Image.fromarray(signed.astype(np.float32)).resize((spec.input.size,) * 2, Image.Resampling.BICUBIC)
     left, top, width, height = placement(film.width, film.height, spec.input)
-    on_film = square.crop((left, top, left + width, top + height)).resize(_shown(film), Image.Resampling.BILINEAR)
-    weight = _weight(np.asarray(on_film, np.float64), finding)
+    weight = _weight(np.asarray(square.crop((left, top, left + width, top + height)), np.float64), finding)
     reach = weight.max() - weight.min()
     relative = (weight - weight.min()) / reach if reach > 0 else np.zeros_like(weight)
     return np.asarray(finding.probabilities[spoken_label(finding)] * relative)
@@ -74,7 +76,7 @@ def spoken_label(finding: "Finding") -> str:
 
 
 def peak(finding: "Finding") -> tuple[float, float]:
-    """Where the map is highest: x and y as fractions of the film as shown."""
+    """Where the map is highest: x and y as fractions of the film."""
     values = finding.heat
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
@@ -102,10 +104,10 @@ def overlay(finding: "Finding") -> Image.Image:
 
 
 def _coloured(finding: "Finding", opacity: float) -> Image.Image:
-    steps = np.linspace(0, 1, len(_INFERNO))
-    colour = np.stack([np.interp(finding.heat, steps, _INFERNO[:, channel]) for channel in range(3)], axis=-1)
-    alpha = np.clip(finding.heat * 1.5, 0, 1) * 255 * opacity
-    return Image.fromarray(np.concatenate([colour, alpha[..., None]], axis=-1).astype(np.uint8))
+    strength = Image.fromarray(finding.heat.astype(np.float32)).resize(_shown(finding.film), Image.Resampling.BILINEAR)
+    levels = np.rint(255 * np.asarray(strength)).astype(np.uint8)
+    alpha = 255 * opacity * np.clip(np.linspace(0, 1.5, 256), 0, 1)
+    return Image.fromarray(np.concatenate([_COLOURS, alpha[:, None]], axis=1).astype(np.uint8)[levels])
 
 
 def _shown(film: Radiograph) -> tuple[int, int]:

@@ -7,7 +7,7 @@ checked in the order of their cost: bytes on disk, pixels in the header, and onl
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,10 @@ from predictors.dicom import SEVERAL_FRAMES, decode_dicom, is_dicom
 
 MAX_BYTES = 20 * 1024 * 1024  # "20 MB" as a file manager counts it: whoever trusts either reading is served
 MAX_PIXELS = 64_000_000
+
+REDUCED_SIDE = 1024
+"""A JPEG is decoded at a half, a quarter or an eighth of its size, in which its coding can be read at once, while its
+shorter side keeps so many pixels: more than a picture on the page has, and several times what a network reads."""
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DICOM")
 """What a film can be; JPEG includes MPO, as phones write it."""
@@ -42,16 +46,17 @@ class Radiograph:
     grey: NDArray[np.uint8] | NDArray[np.uint16]  # H x W; 0..255 as stored, or 0..65535 after windowing
     colour: NDArray[np.uint8] | None  # H x W x 3 (RGB), only if the channels differ
     format: str  # JPEG, PNG, WEBP, TIFF, BMP or DICOM
+    size: tuple[int, int] = (0, 0)  # width and height in the file; (0, 0): those of ``grey``
 
     @property
     def width(self) -> int:
-        """Pixels across."""
-        return int(self.grey.shape[1])
+        """Pixels across, in the file."""
+        return self.size[0] or int(self.grey.shape[1])
 
     @property
     def height(self) -> int:
-        """Pixels down."""
-        return int(self.grey.shape[0])
+        """Pixels down, in the file."""
+        return self.size[1] or int(self.grey.shape[0])
 
     def grey8(self) -> NDArray[np.uint8]:
         """The grey film at 8 bits, H x W, 0..255."""
@@ -59,7 +64,7 @@ class Radiograph:
 
     def inverted(self) -> "Radiograph":
         """The film with its grey levels turned round, for one that was stored as a negative."""
-        return Radiograph(~self.grey, None if self.colour is None else ~self.colour, self.format)
+        return replace(self, grey=~self.grey, colour=None if self.colour is None else ~self.colour)
 
     def preview(self) -> Image.Image:
         """The film for a page: mode RGB if it has colour, else L."""
@@ -172,15 +177,29 @@ def _tile_pixels(image: Any) -> int:
 # The pixels
 
 
-def _decode(data: bytes) -> tuple[NDArray[Any], str]:
-    """Upright pixels over black, H x W or H x W x 3, uint8 as stored or uint16 after windowing; and the format."""
+def _decode(data: bytes) -> tuple[NDArray[Any], str, tuple[int, int]]:
+    """Upright pixels over black, H x W or H x W x 3, uint8 as stored or uint16 after windowing.
+
+    And the format, and the upright size in the file.
+    """
     with _open(data) as image:
         _check_header(image)
         file_format = "JPEG" if image.format == "MPO" else str(image.format)
+        width, height = image.size
+        _reduce(image)
         pixels = _pixels(image, data)
         if pixels.dtype != np.uint8:
             pixels = _window(pixels)
-        return _upright(pixels, _orientation(image)), file_format
+        orientation = _orientation(image)
+        size = (height, width) if orientation in _ON_ITS_SIDE else (width, height)
+        return _upright(pixels, orientation), file_format, size
+
+
+def _reduce(image: Any) -> None:
+    """Have a large JPEG decoded at a fraction of its size."""
+    times = min(image.size) // REDUCED_SIDE
+    if image.format in ("JPEG", "MPO") and times > 1:
+        image.draft(None, (image.width // times, image.height // times))
 
 
 def _pixels(image: Image.Image, data: bytes) -> NDArray[Any]:
@@ -346,9 +365,13 @@ def _orientation(image: Image.Image) -> int:
         return 1
 
 
+_ON_ITS_SIDE = (5, 6, 7, 8)
+"""EXIF orientations whose rows are the upright picture's columns."""
+
+
 def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     """Undo the camera's turn or mirror (EXIF 2.3, tag 0x0112)."""
-    if orientation in (5, 6, 7, 8):
+    if orientation in _ON_ITS_SIDE:
         pixels = pixels.swapaxes(0, 1)
     if orientation in (2, 3, 6, 7):
         pixels = pixels[:, ::-1]
@@ -357,16 +380,16 @@ def _upright(pixels: NDArray[Any], orientation: int) -> NDArray[Any]:
     return pixels
 
 
-def _radiograph(pixels: NDArray[Any], file_format: str) -> Radiograph:
+def _radiograph(pixels: NDArray[Any], file_format: str, size: tuple[int, int] = (0, 0)) -> Radiograph:
     """Grey from colour by ITU-R 601 luma, in Pillow's own integers; equal channels are a grey film."""
     if pixels.ndim == 2:
-        return Radiograph(np.ascontiguousarray(pixels), None, file_format)
+        return Radiograph(np.ascontiguousarray(pixels), None, file_format, size)
     if all(_is_grey(pixels[rows]) for rows in bands(*pixels.shape[:2])):
-        return Radiograph(np.ascontiguousarray(pixels[..., 0]), None, file_format)
+        return Radiograph(np.ascontiguousarray(pixels[..., 0]), None, file_format, size)
     grey = np.empty(pixels.shape[:2], pixels.dtype)
     for rows in bands(*grey.shape):
         grey[rows] = _luma(pixels[rows])
-    return Radiograph(grey, np.ascontiguousarray(_to_8_bits(pixels)), file_format)
+    return Radiograph(grey, np.ascontiguousarray(_to_8_bits(pixels)), file_format, size)
 
 
 def _is_grey(pixels: NDArray[Any]) -> bool:

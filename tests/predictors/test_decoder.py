@@ -272,14 +272,16 @@ def test_memory_that_a_child_could_take_back_is_not_mapped() -> None:
     """Pages that vanish from under a mapping end the process that reads them."""
     memory = os.memfd_create("film", os.MFD_ALLOW_SEALING)
     os.write(memory, bytes(100))
-    answer = {"format": "PNG", "shape": [10, 10], "depth": 1, "colour": False}
+    answer = {"format": "PNG", "size": [20, 20], "shape": [10, 10], "depth": 1, "colour": False}
     with pytest.raises(ValueError):  # noqa: PT011  # it has no words
         decoding._mapped(answer, memory)
     import fcntl
 
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, decoding.seals())
     assert decoding._mapped(answer, memory).grey.shape == (10, 10)
-    for lie in ({"shape": [10, 11]}, {"depth": 2}, {"colour": True}, {"shape": [-10, -10]}, {"format": "SECRET"}):
+    shapes: list[Any] = [{"shape": [10, 11]}, {"shape": [-10, -10]}, {"depth": 2}, {"colour": True}]
+    sizes: list[Any] = [{"size": size} for size in ([9, 20], [20, 9], [-20, -20], [8001, 8000], [0, 0])]
+    for lie in [*shapes, *sizes, {"format": "SECRET"}]:
         with pytest.raises(ValueError):  # noqa: PT011
             decoding._mapped({**answer, **lie}, memory)
     os.close(memory)
