@@ -74,4 +74,4 @@ def _resized(grey: NDArray[np.uint8] | NDArray[np.uint16], place: Placement) -> 
     # no probability by more than 0.002 (59 films of 0.7 to 2.4 thousand pixels, two networks; at twice, by 0.022).
     picture = Image.fromarray(grey).convert("F")
     resized = picture.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(resized) / np.float32(np.iinfo(grey.dtype).max)
+    return np.asarray(resized, np.float32) / np.float32(np.iinfo(grey.dtype).max)

@@ -28,7 +28,7 @@ from training.augment import augment
 from training.collections import Example
 from training.films import masks_of, planes_of
 from training.grow import grow
-from training.networks import KerasMirror, Network, build, freeze, recalibrate
+from training.networks import KerasMirror, Network, build, freeze, recalibrate, unfold
 from training.recipes import Phase, Recipe
 
 CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.csv"
@@ -223,11 +223,13 @@ def fit(
     work: Path,
     backbones: Path | None,
     teacher: tuple[Recipe, Network] | None = None,
+    onward: Path | None = None,
 ) -> Network:
     """Train ``recipe`` on ``train``, or go on from ``work``'s checkpoint; returns the best averaged network.
 
     ``val`` chooses the epoch of the last phase by AUC. ``work`` holds the checkpoint, the best weights and
-    ``history.csv``.
+    ``history.csv``. ``onward`` names weights of record (.pth) that an earlier training ended with: only the last
+    phase is trained, from there.
     """
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
@@ -242,14 +244,20 @@ def fit(
     if (work / CHECKPOINT).is_file():
         state = torch.load(work / CHECKPOINT, weights_only=True)
         best, done, history = state["best"], tuple(state["done"]), state["history"]
-    elif recipe.start != "scratch":
-        if recipe.start == "teacher":
-            if teacher is None or not isinstance(network, KerasMirror) or not isinstance(teacher[1], KerasMirror):
-                raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
-            grow(network, teacher[1])
+    elif onward or recipe.start != "scratch":
         order = rng.permutation(len(films.targets))[:512]
         batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
-        recalibrate(network, [network_ready(batch, recipe.input, None) for batch in batches])
+        batches = [network_ready(batch, recipe.input, None) for batch in batches]
+        if onward:
+            _take_over(network, onward)
+            unfold(network, batches)
+            done = (len(recipe.phases) - 1, 0)
+        else:
+            if recipe.start == "teacher":
+                if teacher is None or not isinstance(network, KerasMirror) or not isinstance(teacher[1], KerasMirror):
+                    raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
+                grow(network, teacher[1])
+            recalibrate(network, batches)
         learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
 
     for number, phase in enumerate(recipe.phases):
@@ -296,6 +304,12 @@ def fit(
             (work / "checkpoint.new").replace(work / CHECKPOINT)
     network.load_state_dict(torch.load(work / BEST, weights_only=True))
     return network.eval()
+
+
+def _take_over(network: Network, weights: Path) -> None:
+    if isinstance(network, KerasMirror):
+        raise ValueError("only a torch network goes on from its weights of record")
+    network.net.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})
 
 
 def _write_history(history: list[dict[str, Any]], path: Path) -> None:

@@ -124,6 +124,36 @@ def recalibrate(network: Network, batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
+def unfold(network: Network, batches: list[Tensor]) -> None:
+    """Give folded batch normalisations the statistics of ``batches`` [N, 3, H, W] of films, so that they learn again.
+
+    The inverse of folding, but for the rounding: what the network computes stays as it is.
+    """
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
+    moments: dict[nn.Module, list[Tensor]] = {norm: [] for norm in norms}
+
+    def measure(norm: nn.Module, inputs: tuple[Tensor]) -> None:
+        x = inputs[0].float()
+        moments[norm].append(torch.stack([x.mean((0, 2, 3)), x.square().mean((0, 2, 3))]))
+
+    hooks = [norm.register_forward_pre_hook(measure) for norm in norms]
+    network.eval()
+    for batch in batches:
+        network(batch)
+    for hook in hooks:
+        hook.remove()
+    for norm in norms:
+        mean, square = torch.stack(moments[norm]).mean(0)
+        variance = (square - mean.square()).clamp_min(0)
+        old_mean, old_variance = _statistics(norm)
+        scale = norm.weight / torch.sqrt(old_variance + norm.eps)
+        norm.bias.add_((mean - old_mean) * scale)
+        norm.weight.copy_(scale * torch.sqrt(variance + norm.eps))
+        old_mean.copy_(mean)
+        old_variance.copy_(variance)
+
+
+@torch.no_grad()
 def fold_to_half(network: Network) -> None:
     """Fold every batch normalisation into its convolution and round what is left to half precision.
 
@@ -144,10 +174,16 @@ def fold_to_half(network: Network) -> None:
 
 
 def _fold(convolution: nn.Conv2d, norm: nn.BatchNorm2d) -> None:
+    mean, variance = _statistics(norm)
+    scale = norm.weight / torch.sqrt(variance + norm.eps)
+    convolution.weight.mul_(scale[:, None, None, None])
+    norm.bias.sub_(mean * scale)
+    mean.zero_()
+    variance.fill_(1)
+
+
+def _statistics(norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
+    """The running mean and variance themselves, to read or to write."""
     if norm.running_mean is None or norm.running_var is None:
         raise ValueError("a batch normalisation without running statistics cannot be folded")
-    scale = norm.weight / torch.sqrt(norm.running_var + norm.eps)
-    convolution.weight.mul_(scale[:, None, None, None])
-    norm.bias.sub_(norm.running_mean * scale)
-    norm.running_mean.zero_()
-    norm.running_var.fill_(1)
+    return norm.running_mean, norm.running_var

@@ -145,9 +145,10 @@ RECIPES: dict[str, Recipe] = {
             labels=("fractured", "not fractured"),
             positive="fractured",
             relabel={"fracture": "fractured", "normal": "not fractured"},
-            input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            version="1.1.0",
+            input=InputSpec(320, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
+            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0, size=224), Phase(10, 5e-4, 0)),
             start="scratch",
             teacher="second_fracture_teacher",
             seed=1,
@@ -156,7 +157,8 @@ RECIPES: dict[str, Recipe] = {
         replace(
             _FRACTURE_TEACHER,
             name="second_fracture_teacher",
-            phases=(Phase(1, 2e-3, -1), Phase(8, 6e-4, 4)),
+            input=InputSpec(320, "pad"),
+            phases=(Phase(1, 2e-3, -1), Phase(10, 6e-4, 4)),
             seed=1,
         ),
         Recipe(

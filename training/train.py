@@ -28,6 +28,7 @@ class Plan:
     backbones: Path | None
     epochs: int | None
     scratch: bool
+    onward: Path | None = None  # the weights of record that the last phase goes on from, in place of the others
 
 
 def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
@@ -49,8 +50,8 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
     teacher = None
     if recipe.teacher:
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
-        teacher = trained(recipe.teacher, plan)
-    return recipe, fit(recipe, train, val, plan.work / recipe.name, plan.backbones, teacher)
+        teacher = trained(recipe.teacher, replace(plan, onward=None))
+    return recipe, fit(recipe, train, val, plan.work / recipe.name, plan.backbones, teacher, plan.onward)
 
 
 def main() -> None:
@@ -64,13 +65,14 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="at most so many epochs in every phase")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
+    parser.add_argument("--onward", type=Path, help="weights (.pth) to go on from, last phase only")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
     starts = {recipe.start, RECIPES[recipe.teacher].start if recipe.teacher else recipe.start}
     if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
         parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
     torch.set_num_threads(chosen.threads)
-    plan = Plan(chosen.data, chosen.work, chosen.backbones, chosen.epochs, chosen.scratch)
+    plan = Plan(chosen.data, chosen.work, chosen.backbones, chosen.epochs, chosen.scratch, chosen.onward)
     recipe, network = trained(chosen.name, plan)
     _, val = split(examples_of(recipe, plan.data), recipe.seed)
     spec = release(recipe, network, val, plan.work / recipe.name, chosen.out)

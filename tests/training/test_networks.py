@@ -12,7 +12,7 @@ from predictors.architectures import pooled
 from training.collections import Example
 from training.grow import grow
 from training.loop import margin, network_ready, targets_of, weights_of
-from training.networks import KerasMirror, Network, build, fold_to_half, freeze, recalibrate, stages
+from training.networks import KerasMirror, Network, build, fold_to_half, freeze, recalibrate, stages, unfold
 from training.recipes import RECIPES, Recipe
 
 SIZE = 96  # three cells a side in the last map: a middle and its borders, so that every padding shows
@@ -130,6 +130,27 @@ def test_a_second_fold_changes_nothing(name: str) -> None:
     fold_to_half(network)
     assert any(not torch.equal(value, before[key]) for key, value in once.items())
     assert all(torch.equal(value, once[key]) for key, value in network.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["bone_fracture", "fracture_detection"])
+def test_an_unfolded_network_computes_the_same_and_knows_its_films(name: str) -> None:
+    recipe = small(name)
+    network, films = trained(recipe), pictures(recipe, 16)
+    fold_to_half(network)
+    with torch.no_grad():
+        before = network(films)
+    unfold(network, [films])
+    with torch.no_grad():
+        after = network(films)
+    assert alike(after[0], before[0]) < 2e-4
+    assert alike(after[1], before[1]) < 2e-4
+    first = next(m for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    seen = []
+    first.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    with torch.no_grad():
+        network(films)
+    assert torch.allclose(first.running_mean, seen[0].mean((0, 2, 3)), atol=1e-4)
+    assert torch.allclose(first.running_var, seen[0].var((0, 2, 3), unbiased=False), rtol=1e-2, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["pneumonia", "fracture_detection"])

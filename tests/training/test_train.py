@@ -21,8 +21,10 @@ from tests.training.conftest import draw_collection
 from training import loop, train
 from training.collections import load, split
 from training.evaluate import measure, run
-from training.networks import Network, build
+from training.loop import _take_over
+from training.networks import Network, build, fold_to_half
 from training.recipes import RECIPES, Augmentation, Phase, Recipe
+from training.release import save_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -160,6 +162,25 @@ def test_the_command_trains_a_torch_network_and_its_teacher_first(
     assert state["fc.weight"].shape == (2, 512)
     assert state["conv1.weight"].dtype == torch.float16
     assert_serving_answers_without_converting(spec, recipe, data, out, monkeypatch, tmp_path / "cache")
+
+
+def test_a_release_is_trained_onward_with_the_last_phase_only(
+    small_fractures: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, work, released = tmp_path / "films", tmp_path / "runs", tmp_path / "model.pth"
+    draw_collection(data, ("fracture", "normal"), ("fracatlas",), groups=16, boxes=True)
+    network = build(small_fractures, None).eval()
+    fold_to_half(network)
+    save_weights(network, small_fractures, released)
+    plan = train.Plan(data, work, None, 1, scratch=True, onward=released)
+    _, onward = train.trained("fracture_detection", plan)
+    assert epochs(work / "second_fracture_teacher") == [(1, 1), (2, 1)]
+    assert epochs(work / "fracture_detection") == [(2, 1)]
+    # It began at the release: after an epoch of a few steps its weights are still near, which no random start is.
+    change = onward.state_dict()["net.conv1.weight"] - network.state_dict()["net.conv1.weight"]
+    assert 0 < change.norm() < 0.3 * network.state_dict()["net.conv1.weight"].norm()
+    with pytest.raises(ValueError, match="torch network"):
+        _take_over(build(RECIPES["pneumonia"], None), released)
 
 
 def test_the_option_epochs_holds_for_the_teacher_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
