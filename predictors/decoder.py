@@ -30,7 +30,8 @@ import numpy as np
 
 from predictors import errors
 from predictors.decoder_child import seals
-from predictors.image import FORMATS, MAX_PIXELS, Radiograph, check_size, read_film
+from predictors.header import FORMATS, MAX_PIXELS
+from predictors.image import Radiograph, check_size, read_film
 
 LIMIT = 20.0
 """Seconds that one film may take. The slowest that is within the contract, 64 megapixels of JPEG 2000 in colour in a

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image, ImageOps
 
 from predictors import errors
-from predictors.image import MAX_BYTES, MAX_PIXELS, Radiograph, read_film
+from predictors.header import MAX_PIXELS
+from predictors.image import MAX_BYTES, Radiograph, read_film
 from tests.drawings import (
     dicom,
     drawn_deep_film,

@@ -2,7 +2,8 @@
 
 import re
 
-from predictors.image import MAX_BYTES, MAX_PIXELS
+from predictors.header import MAX_PIXELS
+from predictors.image import MAX_BYTES
 from predictors.predictor import MAX_BATCH
 from space import bodies, fetch, heads, narrow, room
 from tests.running import ROOT
