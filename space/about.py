@@ -82,6 +82,7 @@ _IN_THE_CARD = ("errors_by_", "auroc_by_age", "auroc_by_finding", "auroc_by_subt
 _TERMS = {
     "auroc": "AUROC",
     "ece": "expected calibration error",
+    "ece by chance": "the same by chance, were every probability exactly right",
     "groups": "groups (patients, or originals with their copies)",
     "positive": "films of the positive label",
 }

@@ -38,6 +38,7 @@ NAMES = {
     "recall_at_specificity_0.90": "recall at specificity 0.90",
     "false_alarms": "false alarms",
     "ece": "expected calibration error (15 equal-mass bins)",
+    "ece_by_chance": "calibration error to expect of so many films were every probability exactly right",
     "answered": "share of films answered (confidence at or over the threshold)",
     "right_when_answered": "share named rightly among those answered",
 }
@@ -86,6 +87,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "0 and 1, so exposure and bit depth do not count.",
             f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
             "validation AUC.",
+            *([f"- {recipe.went_on}"] if recipe.went_on else []),
             *(["- A teacher's features, evidence and logits are matched beside the labels."] if recipe.teacher else []),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",

@@ -30,6 +30,13 @@ def expected_calibration_error(probability: Scores, truth: Truth, bins: int = 15
     return float(sum(gaps) / len(probability))
 
 
+def error_by_chance(probability: Scores, bins: int = 15, seed: int = 0) -> float:
+    """The calibration error to expect of so many films if every ``probability`` were exactly right."""
+    chance = np.random.default_rng(seed)
+    draws = [chance.random(len(probability)) < probability for _ in range(RESAMPLES)]
+    return float(np.mean([expected_calibration_error(probability, truth, bins) for truth in draws]))
+
+
 def recall_at_specificity(probability: Scores, truth: Truth, specificity: float) -> float:
     """The highest sensitivity of any threshold that keeps ``specificity``."""
     false_alarms, sensitivity, _ = roc_curve(truth, probability, drop_intermediate=False)
@@ -74,6 +81,7 @@ def figures(probability: Scores, truth: Truth, groups: Groups, threshold: float)
         low, high = interval(_of_rows(measure, probability, truth), groups)
         result[name] = _round(measure(probability, truth))
         result[f"{name}_95"] = [_round(low), _round(high)]
+    result["ece_by_chance"] = _round(error_by_chance(probability))
     return result
 
 

@@ -8,6 +8,7 @@ from training import figures as module
 from training.figures import (
     agreement,
     auroc_by,
+    error_by_chance,
     errors_by,
     expected_calibration_error,
     figures,
@@ -38,7 +39,7 @@ def test_figures_are_scikit_learns(cut: float) -> None:
     sensitivity = true_positives / (true_positives + false_negatives)
     specificity = true_negatives / (true_negatives + false_positives)
     plain = {k: v for k, v in result.items() if not k.endswith("_95")}
-    assert {k: v for k, v in plain.items() if k != "ece" and not k.startswith("recall_at")} == {
+    assert {k: v for k, v in plain.items() if not k.startswith(("ece", "recall_at"))} == {
         "films": 240,
         "groups": 120,
         "positive": int(truth.sum()),
@@ -51,7 +52,8 @@ def test_figures_are_scikit_learns(cut: float) -> None:
     assert len({result["auroc"], result["average_precision"], result["sensitivity"], result["specificity"]}) == 4
     assert result["ece"] == round(expected_calibration_error(probability, truth), 4)
     # Every figure has an interval that holds it (calibration error is the exception: resampling only adds to it).
-    for name in plain.keys() - {"films", "groups", "positive", "ece"}:
+    assert result["ece_by_chance"] == round(error_by_chance(probability), 4)
+    for name in plain.keys() - {"films", "groups", "positive", "ece", "ece_by_chance"}:
         low, high = result[f"{name}_95"]
         assert low <= result[name] <= high, name
         assert high > low, name
@@ -88,6 +90,16 @@ def test_calibration_error_of_a_case_done_by_hand() -> None:
     stated = np.array([0.9, 0.9, 0.9, 0.9, 0.2, 0.2, 0.2, 0.2])
     truth = np.array([1, 1, 0, 0, 1, 0, 0, 0], dtype=bool)
     assert expected_calibration_error(stated, truth, bins=2) == pytest.approx((0.05 + 0.4) / 2)
+
+
+def test_calibration_error_by_chance_is_that_of_drawn_truths_and_falls_with_their_number() -> None:
+    chance = np.random.default_rng(1)
+    few, many = chance.random(150), chance.random(15000)
+    truths = [chance.random(150) < few for _ in range(300)]
+    expected = np.mean([expected_calibration_error(few, truth) for truth in truths])
+    assert error_by_chance(few) == pytest.approx(expected, rel=0.05)
+    assert error_by_chance(many) < error_by_chance(few) / 5
+    assert error_by_chance(np.array([0.0, 1.0] * 50)) == 0
 
 
 def test_calibration_error_weighs_bins_by_their_films_and_stands_fewer_films_than_bins() -> None:
