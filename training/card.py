@@ -87,7 +87,6 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "0 and 1, so exposure and bit depth do not count.",
             f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
             "validation AUC.",
-            *([f"- {recipe.went_on}"] if recipe.went_on else []),
             *(["- A teacher's features, evidence and logits are matched beside the labels."] if recipe.teacher else []),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",

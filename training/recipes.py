@@ -73,7 +73,6 @@ class Recipe:
     teacher: str | None = None
     distil_weight: float = 0.0
     start: Literal["imagenet", "teacher", "scratch"] = "imagenet"
-    went_on: str = ""  # from which earlier release this one was trained onward
 
 
 FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"
@@ -146,13 +145,9 @@ RECIPES: dict[str, Recipe] = {
             labels=("fractured", "not fractured"),
             positive="fractured",
             relabel={"fracture": "fractured", "normal": "not fractured"},
-            version="1.1.0",
-            input=InputSpec(320, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0, size=224), Phase(10, 5e-4, 0)),
-            went_on="Version 1.1.0 went on from version 1.0.0 (input and teacher of 224 px) with the last phase alone, "
-            "at 320 px and with a teacher of 320 px: `training.train` with `--onward` and the weights of 1.0.0 "
-            "(SHA-256 beginning `005a28df0d37`).",
+            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
             start="scratch",
             teacher="second_fracture_teacher",
             seed=1,
@@ -161,8 +156,7 @@ RECIPES: dict[str, Recipe] = {
         replace(
             _FRACTURE_TEACHER,
             name="second_fracture_teacher",
-            input=InputSpec(320, "pad"),
-            phases=(Phase(1, 2e-3, -1), Phase(10, 6e-4, 4)),
+            phases=(Phase(1, 2e-3, -1), Phase(8, 6e-4, 4)),
             seed=1,
         ),
         Recipe(
