@@ -5,6 +5,7 @@ Every twin keeps one convention, whatever it was made from: input float32 [N, si
 """
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -130,6 +131,8 @@ def _with_evidence(model: Any, spec: ModelSpec) -> Any:
 
 
 def _torch_original(weights: Path, spec: ModelSpec) -> tuple[Any, Original]:
+    # Triton, torch's compiler for GPUs, brings an LLVM of its own, which ends a process that has TensorFlow's already.
+    sys.modules.setdefault("triton", None)  # type: ignore[arg-type]  # what is None there cannot be imported
     import torch
 
     from predictors.architectures import ARCHITECTURES

@@ -42,6 +42,8 @@ START_LIMIT = 30.0
 
 TOOK_TOO_LONG = "The image takes too long to decode; send a smaller export of the film."
 
+OVERLOADED = "This machine is overloaded; try again in a few seconds."
+
 SUPPORTED = sys.platform == "linux" and hasattr(os, "memfd_create")
 
 log = logging.getLogger(__name__)
@@ -91,8 +93,8 @@ class Decoder:
     def read(self, source: bytes | os.PathLike[str] | str) -> Radiograph:
         """Read one film from its bytes or from a local path (never a URL).
 
-        Raises what ``read_film`` raises; also CorruptImage if the child died over it, and ImageTooLarge after
-        ``LIMIT`` seconds.
+        Raises what ``read_film`` raises; also CorruptImage if the child died over it, ImageTooLarge after ``LIMIT``
+        seconds, and Busy if no child can be had.
         """
         if not SUPPORTED:
             return read_film(source)
@@ -118,8 +120,11 @@ class Decoder:
                     return self._template.fork()
                 except OSError:
                     self._template.close()  # it was killed, and its children went with it
-            self._template = _Template()
-            return self._template.fork()
+            try:
+                self._template = _Template()
+                return self._template.fork()
+            except OSError:  # no process, no open file or not a moment to spare on this machine
+                raise errors.Busy(OVERLOADED) from None
 
     def _give_back(self, child: "_Child") -> None:
         with self._lock:

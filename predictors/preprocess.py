@@ -57,7 +57,7 @@ def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
 def normalised(planes: Plane, spec: InputSpec) -> Plane:
     """Windowed planes of [..., size, size] or [..., size, size, 3] become [..., size, size, 3] network input."""
     if spec.colour == "grey":
-        planes = np.repeat(planes[..., None], 3, axis=-1)
+        planes = planes[..., None]  # spread over the three channels by what follows
     mean, std = np.asarray(spec.mean, np.float32), np.asarray(spec.std, np.float32)
     return np.asarray((planes - mean) / std, np.float32)
 

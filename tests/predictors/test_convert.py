@@ -1,6 +1,8 @@
 """Weights that people bring: Keras files and torch state dicts become twins that answer as the original does."""
 
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from predictors.probability import probabilities
 from predictors.runtime import Output, load_network, sha256_of
 from predictors.spec import FileRecord, InputSpec, ModelSpec
 from tests.predictors.conftest import WEIGHTS
+from tests.running import ROOT
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::torch.jit.TracerWarning", "ignore:::torch", "ignore:::keras", "ignore:::tensorflow", "ignore:::openvino"
@@ -151,6 +154,21 @@ def test_anyones_torchvision_resnet(tmp_path: Path, pictures: np.ndarray) -> Non
         expected = net(torch.from_numpy(pictures).permute(0, 3, 1, 2))[0].numpy()
     np.testing.assert_allclose(output.logits, expected, atol=5e-3)
     assert output.evidence.shape == (1, 1, 2)
+
+
+def test_both_frameworks_convert_in_one_process(tmp_path: Path) -> None:
+    """A Space without its twins does; the LLVMs of TensorFlow and of torch's Triton ended it once."""
+    program = (
+        "from pathlib import Path\n"
+        "from predictors.convert import convert\n"
+        "from predictors.spec import ModelSpec\n"
+        "for name in ('pneumonia', 'fracture_detection'):\n"
+        "    folder = Path('weights') / name\n"
+        "    spec = ModelSpec.read(folder)\n"
+        f"    print(convert(folder / spec.weights.file, spec, Path({str(tmp_path)!r}) / 'twin.xml') < 1e-3)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\nTrue\n"), done.stderr[-2000:]
 
 
 def test_a_state_dict_of_another_network_does_not_fit(tmp_path: Path, pictures: np.ndarray) -> None:

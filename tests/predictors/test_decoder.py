@@ -287,6 +287,18 @@ def test_memory_that_a_child_could_take_back_is_not_mapped() -> None:
     os.close(memory)
 
 
+def test_who_finds_no_child_is_asked_to_come_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process left, no open file left, or a template that is not given a moment on the processor."""
+    for fault in (BlockingIOError, TimeoutError, OSError):
+
+        def none(fault: type[OSError] = fault) -> None:
+            raise fault
+
+        monkeypatch.setattr(decoding, "_Template", none)
+        with pytest.raises(errors.Busy, match="overloaded"):
+            Decoder(1).read(GOOD)
+
+
 # What a child may do
 
 

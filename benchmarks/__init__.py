@@ -1,0 +1,1 @@
+"""Second Look and its peers, measured side by side: ``python -m benchmarks``. See ``README.md`` beside this file."""

@@ -1,0 +1,44 @@
+"""What the figures were measured on: results without their machine mean little."""
+
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks.measure import RESULTS
+
+PACKAGES = (
+    "openvino", "numpy", "pillow", "gradio", "fastapi", "uvicorn", "tensorflow-cpu", "keras", "torch",
+    "onnxruntime", "flask", "litserve", "bentoml",
+)  # fmt: skip
+
+PRECISIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+
+
+def describe() -> None:
+    """Write ``results/machine.json``: processor, cores, memory, versions."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    machine = {
+        "processor": _cpu("model name"),
+        "cores": len(os.sched_getaffinity(0)),
+        "precisions": _flags(),
+        "memory_gib": round(memory, 1),
+        "system": f"{platform.system()} {platform.release().split('-')[0]}",
+        "python": platform.python_version(),
+        "packages": {name: version(name) for name in PACKAGES},
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "machine.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+
+
+def _flags() -> list[str]:
+    return [flag for flag in PRECISIONS if flag in _cpu("flags").split()]
+
+
+def _cpu(about: str) -> str:
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == about:
+            return value.strip()
+    return ""
