@@ -5,7 +5,7 @@ from importlib import import_module
 
 from benchmarks.machine import describe
 
-NAMES = ("forward", "file", "doors", "callers", "models", "wake", "memory", "screening")
+NAMES = ("forward", "file", "doors", "callers", "models", "wake", "memory", "screening", "reduced")
 
 
 def main() -> None:

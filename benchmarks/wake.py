@@ -25,6 +25,9 @@ from benchmarks.servers import CONTESTANTS, START_SECONDS, Server, film, has_end
 from benchmarks.wire import Body, Refused, Wire
 
 ROUNDS = {"warm": 10, "cold": 5}
+WAKERS = ("second_look", "seeds", "flask_keras", "onnxruntime")
+"""Who is started, unless others are named: us, what we replace, and the slowest and the fastest kind of peer."""
+
 AGAIN = 0.02
 SIDE = 1024
 
@@ -36,7 +39,7 @@ Started = dict[tuple[str, str, str], Seconds]
 """By cache, contestant and milestone."""
 
 
-def run(rounds: int | None = None, contestants: tuple[str, ...] = tuple(CONTESTANTS)) -> None:
+def run(rounds: int | None = None, contestants: tuple[str, ...] = WAKERS) -> None:
     """Start every contestant again and again; ``results/wake.csv`` and a chart for each milestone that all reach."""
     known = Known((SIDE,))
     for name in contestants:  # once unmeasured: what is read comes into the cache, and what is exported is exported

@@ -18,8 +18,11 @@ def bands(height: int, width: int) -> Iterator[slice]:
 
 
 def looked_up(table: NDArray[Any], codes: NDArray[Any]) -> NDArray[Any]:
-    """``table[codes]`` for H x W or H x W x C codes; NumPy makes eight bytes of every code that it looks up."""
+    """``table[codes]`` for H x W or H x W x C codes; NumPy makes eight bytes of every code that it looks up.
+
+    Every code must have an entry: others get the last one's, which costs half as much as to check.
+    """
     values = np.empty(codes.shape, table.dtype)
     for rows in bands(*codes.shape[:2]):
-        values[rows] = table[codes[rows]]
+        np.take(table, codes[rows], out=values[rows], mode="clip")
     return values

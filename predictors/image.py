@@ -6,6 +6,7 @@ checked in the order of their cost: bytes on disk, pixels in the header, and onl
 
 import os
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,11 @@ class Radiograph:
     def height(self) -> int:
         """Pixels down, in the file."""
         return self.size[1] or int(self.grey.shape[0])
+
+    @cached_property
+    def plane(self) -> Image.Image:
+        """The grey film in floating point (mode F), in its own range: what every network's input is resized from."""
+        return Image.fromarray(self.grey).convert("F")
 
     def grey8(self) -> NDArray[np.uint8]:
         """The grey film at 8 bits, H x W, 0..255."""

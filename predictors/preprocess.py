@@ -41,10 +41,10 @@ def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
     """
     place = placement(film.width, film.height, spec)
     if spec.colour == "rgb" and film.colour is not None:
-        channels = [_resized(film.colour[..., c], place) for c in range(3)]
-        planes = np.stack(channels, axis=-1)
+        channels = [_resized(Image.fromarray(film.colour[..., c]).convert("F"), place) for c in range(3)]
+        planes = np.stack(channels, axis=-1) / np.float32(255)
     else:
-        planes = _resized(film.grey, place)
+        planes = _resized(film.plane, place) / np.float32(np.iinfo(film.grey.dtype).max)
     low, high = np.percentile(planes, spec.window)
     planes = np.clip((planes - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
     if spec.colour == "rgb" and planes.ndim == 2:
@@ -67,11 +67,10 @@ def network_input(film: Radiograph, spec: InputSpec) -> Plane:
     return normalised(windowed_planes(film, spec), spec)[None]
 
 
-def _resized(grey: NDArray[np.uint8] | NDArray[np.uint16], place: Placement) -> Plane:
+def _resized(picture: Image.Image, place: Placement) -> Plane:
     # Float (mode F), so that an 8-bit and a 16-bit copy of a film differ by their quantisation alone; Pillow's
     # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped. A film that is
     # many times as large is first averaged down to no less than three times its place, which costs a fifth and moved
     # no probability by more than 0.002 (59 films of 0.7 to 2.4 thousand pixels, two networks; at twice, by 0.022).
-    picture = Image.fromarray(grey).convert("F")
     resized = picture.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=3.0)
-    return np.asarray(resized, np.float32) / np.float32(np.iinfo(grey.dtype).max)
+    return np.asarray(resized, np.float32)
