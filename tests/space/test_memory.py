@@ -21,7 +21,7 @@ if sys.argv[1] == "told":
 bytearray(30 << 20)  # the first large block that is freed makes glibc keep the next
 before, kept = resident(), []
 for _ in range(20):
-    film = bytearray(b"x") * (4 << 20)
+    film = bytearray(b"x") * (12 << 20)
     kept.append((film, bytearray(b"y") * 100_000))
 kept = [small for _, small in kept]
 print(resident() - before)
