@@ -35,5 +35,5 @@ def left_over(how: str) -> int:
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="another C library than glibc")
 def test_films_leave_no_gaps() -> None:
-    assert left_over("told") < 10 << 20
+    assert left_over("told") < 20 << 20  # the last film, which is still held, and the small blocks
     assert left_over("by itself") > 40 << 20
