@@ -22,7 +22,7 @@ from tests.drawings import encoded
 from tests.load.known import REAL
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
-SHORTER_SIDES = (1000, 1500, 2100, 3000)
+SHORTER_SIDES = (1000, 2000, 2600, 4000)
 """Pixels; the last two are decoded at a fraction, and all are resized in two steps."""
 
 

@@ -111,7 +111,7 @@ def test_jpeg_is_close() -> None:
     assert np.abs(film.grey.astype(int) - FILM).max() < 12
 
 
-@pytest.mark.parametrize(("size", "shape"), [((2600, 2048), (1024, 1300)), ((4097, 4200), (1050, 1025))])
+@pytest.mark.parametrize(("size", "shape"), [((2700, 2560), (1280, 1350)), ((5121, 5200), (1300, 1281))])
 def test_a_large_jpeg_is_decoded_at_a_fraction_and_keeps_its_size(
     size: tuple[int, int], shape: tuple[int, int]
 ) -> None:
@@ -125,27 +125,27 @@ def test_a_large_jpeg_is_decoded_at_a_fraction_and_keeps_its_size(
 
 
 def test_a_phones_large_photograph_is_decoded_at_a_fraction() -> None:
-    first, second = (Image.fromarray(drawn_film(2100, 2100) ^ turn) for turn in (0, 255))
+    first, second = (Image.fromarray(drawn_film(2600, 2600) ^ turn) for turn in (0, 255))
     film = read_film(encoded(first, "MPO", save_all=True, append_images=[second], quality=95))
-    assert (film.width, film.height, film.format) == (2100, 2100, "JPEG")
-    averaged = np.asarray(first.resize((1050, 1050), Image.Resampling.BOX))
+    assert (film.width, film.height, film.format) == (2600, 2600, "JPEG")
+    averaged = np.asarray(first.resize((1300, 1300), Image.Resampling.BOX))
     assert np.abs(film.grey.astype(int) - averaged).mean() < 1
 
 
 @pytest.mark.parametrize("file_format", ["JPEG", "PNG"])
 def test_a_film_is_decoded_whole_where_a_fraction_would_be_too_small_or_cannot_be_had(file_format: str) -> None:
-    size = (2600, 2047) if file_format == "JPEG" else (2100, 2100)
+    size = (2700, 2559) if file_format == "JPEG" else (2600, 2600)
     assert read_film(encoded(drawn_film(*size), file_format)).grey.shape == size[::-1]
 
 
 def test_a_large_colour_jpeg_on_its_side_is_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    film = read_film(encoded(drawn_photo(2200, 2100), "JPEG", exif=exif))
-    assert (film.width, film.height) == (2100, 2200)
-    assert film.grey.shape == (1100, 1050)
+    film = read_film(encoded(drawn_photo(2700, 2600), "JPEG", exif=exif))
+    assert (film.width, film.height) == (2600, 2700)
+    assert film.grey.shape == (1350, 1300)
     assert film.colour is not None
-    assert film.colour.shape == (1100, 1050, 3)
+    assert film.colour.shape == (1350, 1300, 3)
 
 
 def test_cmyk_jpeg_becomes_rgb() -> None:
