@@ -55,7 +55,7 @@ would be timed as a part of whoever comes next."""
 def alternating(
     contestants: Mapping[str, Callable[[], object]], rounds: int, warm_up: int = 3, seed: int = 0
 ) -> dict[str, Seconds]:
-    """Seconds of every timed call: turns of a few calls, in an order that is drawn anew, ``rounds`` timed calls each."""
+    """Seconds of each one's ``rounds`` timed calls: turns of a few calls, in an order that is drawn anew."""
     for contestant in contestants.values():
         for _ in range(warm_up):
             contestant()
