@@ -42,7 +42,7 @@ def lines(
     log_y: bool = False,
 ) -> Path:
     """``results/<name>.png``: a line a contestant, over what grows."""
-    figure, axis = plt.subplots(figsize=(8, 4.5))
+    figure, axis = plt.subplots(figsize=(9.5, 4.5))
     for contestant, points in series.items():
         ours = {"color": "black", "linewidth": 2.5} if contestant.startswith(OURS) else {}
         axis.plot(*zip(*points, strict=True), "o-", label=contestant, **ours)
@@ -55,7 +55,7 @@ def lines(
         axis.yaxis.set_major_formatter("{x:g}")
     else:
         axis.set_ylim(bottom=0)
-    axis.legend()
+    axis.legend(loc="upper left", bbox_to_anchor=(1.01, 1))
     axis.grid(alpha=0.3)
     return _saved(figure, name)
 
