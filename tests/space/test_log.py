@@ -51,9 +51,11 @@ class Listening:
         self.ids.append(reply.headers["X-Request-Id"])
 
     def said(self) -> str:
+        """Every whole line; the last may still be on its way to the file."""
         with self._space.log.open() as log:
             log.seek(self._from)
-            return log.read()
+            written = log.read()
+        return written[: written.rfind("\n") + 1]
 
     def of(self, *ids: str) -> list[Line]:
         """The lines of these requests: at least one, for which we wait, since an answer is sent before its line."""
