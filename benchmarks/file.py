@@ -10,7 +10,6 @@ import json
 from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,6 +17,7 @@ from PIL import Image
 from benchmarks.charts import bars, lines
 from benchmarks.films import deep_png, jpeg, jpeg2000_dicom
 from benchmarks.measure import Row, Seconds, Spread, alternating, ratio, show, write
+from benchmarks.servers import WEIGHTS
 from predictors.decoder import Decoder
 from predictors.dicom import decode_dicom
 from predictors.header import MAX_PIXELS
@@ -25,7 +25,6 @@ from predictors.predictor import Predictor
 from predictors.registry import Service
 from predictors.stages import STAGES, watched
 
-WEIGHTS = Path(__file__).parent.parent / "weights"
 MODEL = "bone_fracture"
 OURS = "second_look"
 SIDES = (256, 512, 1024, 1536, 2048, 3072, 4096)

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,11 @@ from benchmarks.films import jpeg
 from benchmarks.measure import Row, Spread, alternating, ratio, show, write
 from benchmarks.peers.engines import ENGINES, check, positive
 from benchmarks.peers.pictures import Batch
+from benchmarks.servers import WEIGHTS
 from predictors.image import read_film
 from predictors.preprocess import network_input
 from predictors.runtime import Network, Twin
 from predictors.spec import ModelSpec
-
-WEIGHTS = Path(__file__).parent.parent / "weights"
 
 CONTESTANTS = {
     "bone_fracture": ("keras_predict", "tf_function", "onnx_runtime"),  # EfficientNet-B0

@@ -5,6 +5,8 @@ answer as served is compared with the one of the same JPEG decoded whole and res
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -12,18 +14,17 @@ from PIL import Image
 from tqdm import tqdm
 
 from benchmarks.measure import Row, show, write
+from benchmarks.servers import WEIGHTS
 from predictors import image, preprocess
-from predictors.image import Radiograph, read_film
-from predictors.preprocess import network_input, normalised, placement
+from predictors.image import read_film
+from predictors.preprocess import network_input
 from predictors.probability import probabilities
 from predictors.registry import Service
-from predictors.spec import InputSpec
 from tests.drawings import encoded
 from tests.load.known import REAL
 
-WEIGHTS = Path(__file__).parent.parent / "weights"
 SHORTER_SIDES = (1000, 2000, 2600, 4000)
-"""Pixels; the last two are decoded at a fraction, and all are resized in two steps."""
+"""Pixels; the last two are decoded at a fraction, the first is too small for most networks to be treated otherwise."""
 
 
 def run(rounds: int | None = None) -> None:
@@ -35,7 +36,8 @@ def run(rounds: int | None = None) -> None:
         predictor = service[name]
         network, spec = predictor.load(), predictor.spec
 
-        def answer(batch: preprocess.Plane) -> float:
+        def answer(data: bytes) -> float:
+            batch = network_input(read_film(data), spec.input)  # noqa: B023
             return probabilities(network(batch).logits, spec)[spec.positive]  # noqa: B023
 
         paths = sorted(films.glob(pattern))
@@ -43,8 +45,9 @@ def run(rounds: int | None = None) -> None:
             moved = []
             for path in tqdm(paths[:: max(1, len(paths) // (rounds or 40))], desc=f"{name} {side}", mininterval=2):
                 data = _enlarged(path, side)
-                served = answer(network_input(read_film(data), spec.input))
-                moved.append(abs(served - answer(_at_once(_whole(data), spec.input))))
+                served = answer(data)
+                with _at_once():
+                    moved.append(abs(served - answer(data)))
             rows.append(
                 {
                     "model": name,
@@ -67,22 +70,12 @@ def _enlarged(path: Path, side: int) -> bytes:
     return encoded(np.clip(np.asarray(large) + grain, 0, 255).astype(np.uint8), "JPEG", quality=92)
 
 
-def _whole(data: bytes) -> Radiograph:
-    """The film decoded at its full size."""
-    limit, image.REDUCED_SIDE = image.REDUCED_SIDE, 1 << 20
+@contextmanager
+def _at_once() -> Iterator[None]:
+    """In here, films are decoded whole and resized in one step."""
+    side, gap = image.REDUCED_SIDE, preprocess.REDUCING_GAP
+    image.REDUCED_SIDE, preprocess.REDUCING_GAP = 1 << 20, float(1 << 20)
     try:
-        return read_film(data)
+        yield
     finally:
-        image.REDUCED_SIDE = limit
-
-
-def _at_once(film: Radiograph, spec: InputSpec) -> preprocess.Plane:
-    """The network's input, resized from the full size in one step."""
-    place = placement(film.width, film.height, spec)
-    picture = Image.fromarray(film.grey).convert("F")
-    small = np.asarray(picture.resize((place.width, place.height), Image.Resampling.BILINEAR)) / np.float32(255)
-    low, high = np.percentile(small, spec.window)
-    square = np.zeros((spec.size, spec.size), np.float32)
-    shown = np.clip((small - low) / (high - low), 0, 1)
-    square[place.top : place.top + place.height, place.left : place.left + place.width] = shown
-    return normalised(square, spec)[None]
+        image.REDUCED_SIDE, preprocess.REDUCING_GAP = side, gap

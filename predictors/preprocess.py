@@ -16,6 +16,10 @@ from predictors.spec import InputSpec
 Plane = NDArray[np.float32]
 
 
+REDUCING_GAP = 4.0
+"""A film that is many times as large as its place is first averaged down to no less than so many times the place."""
+
+
 class Placement(NamedTuple):
     """Where the film lies in the network's square, in pixels of the square."""
 
@@ -69,7 +73,6 @@ def network_input(film: Radiograph, spec: InputSpec) -> Plane:
 
 def _resized(picture: Image.Image, place: Placement) -> Plane:
     # Float (mode F), so that an 8-bit and a 16-bit copy of a film differ by their quantisation alone; Pillow's
-    # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped. A film that is
-    # many times as large is first averaged down to no less than four times its place, which touches its pixels once.
-    resized = picture.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=4.0)
+    # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped.
+    resized = picture.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
     return np.asarray(resized, np.float32)
