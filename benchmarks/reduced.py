@@ -7,6 +7,7 @@ answer as served is compared with the one of the same JPEG decoded whole and res
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from tqdm import tqdm
 
 from benchmarks.measure import Row, show, write
 from benchmarks.servers import WEIGHTS
-from predictors import image, preprocess
+from predictors import image
 from predictors.image import read_film
 from predictors.preprocess import network_input
 from predictors.probability import probabilities
@@ -25,6 +26,9 @@ from tests.load.known import REAL
 
 SHORTER_SIDES = (1000, 2000, 2600, 4000)
 """Pixels; the last two are decoded at a fraction, the first is too small for most networks to be treated otherwise."""
+
+AT_ONCE = float(1 << 20)
+"""A reducing gap that no film reaches."""
 
 
 def run(rounds: int | None = None) -> None:
@@ -36,8 +40,8 @@ def run(rounds: int | None = None) -> None:
         predictor = service[name]
         network, spec = predictor.load(), predictor.spec
 
-        def answer(data: bytes) -> float:
-            batch = network_input(read_film(data), spec.input)  # noqa: B023
+        def answer(data: bytes, reducing_gap: float) -> float:
+            batch = network_input(read_film(data), replace(spec.input, reducing_gap=reducing_gap))  # noqa: B023
             return probabilities(network(batch).logits, spec)[spec.positive]  # noqa: B023
 
         paths = sorted(films.glob(pattern))
@@ -45,9 +49,9 @@ def run(rounds: int | None = None) -> None:
             moved = []
             for path in tqdm(paths[:: max(1, len(paths) // (rounds or 40))], desc=f"{name} {side}", mininterval=2):
                 data = _enlarged(path, side)
-                served = answer(data)
-                with _at_once():
-                    moved.append(abs(served - answer(data)))
+                served = answer(data, spec.input.reducing_gap)
+                with _decoded_whole():
+                    moved.append(abs(served - answer(data, AT_ONCE)))
             rows.append(
                 {
                     "model": name,
@@ -71,11 +75,9 @@ def _enlarged(path: Path, side: int) -> bytes:
 
 
 @contextmanager
-def _at_once() -> Iterator[None]:
-    """In here, films are decoded whole and resized in one step."""
-    side, gap = image.REDUCED_SIDE, preprocess.REDUCING_GAP
-    image.REDUCED_SIDE, preprocess.REDUCING_GAP = 1 << 20, float(1 << 20)
+def _decoded_whole() -> Iterator[None]:
+    side, image.REDUCED_SIDE = image.REDUCED_SIDE, 1 << 20
     try:
         yield
     finally:
-        image.REDUCED_SIDE, preprocess.REDUCING_GAP = side, gap
+        image.REDUCED_SIDE = side

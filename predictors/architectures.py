@@ -40,9 +40,19 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [N, K], evidence [N, K, H/32, W/32] and the last feature map."""
+        return self.spoken(self.maps(x)[-1])
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """[N, 3, H, W] to the feature maps after the stem and after each stage: strides 4, 4, 8, 16 and 32."""
         net = self.net
-        x = net.maxpool(net.relu(net.bn1(net.conv1(x))))
-        features = net.layer4(net.layer3(net.layer2(net.layer1(x))))
+        maps = [net.maxpool(net.relu(net.bn1(net.conv1(x))))]
+        for stage in (net.layer1, net.layer2, net.layer3, net.layer4):
+            maps.append(stage(maps[-1]))
+        return maps
+
+    def spoken(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last feature map to what ``forward`` gives."""
+        net = self.net
         evidence = nn.functional.conv2d(features, net.fc.weight[:, :, None, None], net.fc.bias)
         return pooled(evidence.float(), self.pooling), evidence, features
 
@@ -59,7 +69,17 @@ class SqueezeNet(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits [N, K], evidence [N, K, H/16, W/16] and the last feature map."""
-        features = self.net.features(x)
+        return self.spoken(self.maps(x)[-1])
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """[N, 3, H, W] to the feature maps after every layer and fire module."""
+        maps = [x]
+        for stage in self.net.features:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+    def spoken(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last feature map to what ``forward`` gives."""
         # torchvision's ReLU after this convolution suits 1000 classes; here it would forbid evidence against.
         evidence = self.net.classifier[1](self.net.classifier[0](features))
         return pooled(evidence.float(), self.pooling), evidence, features

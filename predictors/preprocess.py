@@ -16,10 +16,6 @@ from predictors.spec import InputSpec
 Plane = NDArray[np.float32]
 
 
-REDUCING_GAP = 4.0
-"""A film that is many times as large as its place is first averaged down to no less than so many times the place."""
-
-
 class Placement(NamedTuple):
     """Where the film lies in the network's square, in pixels of the square."""
 
@@ -45,10 +41,10 @@ def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
     """
     place = placement(film.width, film.height, spec)
     if spec.colour == "rgb" and film.colour is not None:
-        channels = [_resized(Image.fromarray(film.colour[..., c]).convert("F"), place) for c in range(3)]
+        channels = [_resized(Image.fromarray(film.colour[..., c]).convert("F"), place, spec) for c in range(3)]
         planes = np.stack(channels, axis=-1) / np.float32(255)
     else:
-        planes = _resized(film.plane, place) / np.float32(np.iinfo(film.grey.dtype).max)
+        planes = _resized(film.plane, place, spec) / np.float32(np.iinfo(film.grey.dtype).max)
     low, high = np.percentile(planes, spec.window)
     planes = np.clip((planes - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
     if spec.colour == "rgb" and planes.ndim == 2:
@@ -71,8 +67,8 @@ def network_input(film: Radiograph, spec: InputSpec) -> Plane:
     return normalised(windowed_planes(film, spec), spec)[None]
 
 
-def _resized(picture: Image.Image, place: Placement) -> Plane:
+def _resized(picture: Image.Image, place: Placement, spec: InputSpec) -> Plane:
     # Float (mode F), so that an 8-bit and a 16-bit copy of a film differ by their quantisation alone; Pillow's
     # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped.
-    resized = picture.resize((place.width, place.height), Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
-    return np.asarray(resized, np.float32)
+    size, gap = (place.width, place.height), spec.reducing_gap
+    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=gap), np.float32)

@@ -33,6 +33,8 @@ class InputSpec:
     ``window``: the two percentiles of the resized film's grey levels that become 0 and 1. Taken from the film
     itself, so that exposure, bit depth and a wider or narrower export window leave the answer unchanged.
     ``mean``, ``std``: per channel, applied to the windowed values.
+    ``reducing_gap``: a film that is many times as large as its place is first averaged down to no less than so many
+    times the place, which is cheaper than reaching it in one step.
     """
 
     size: int
@@ -41,6 +43,7 @@ class InputSpec:
     colour: Colour = "grey"
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)
+    reducing_gap: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +162,7 @@ class ModelSpec:
             "colour": self.input.colour in get_args(Colour),
             "size": 16 <= self.input.size <= 4096,
             "window": 0 <= low < high <= 100,
+            "reducing_gap": self.input.reducing_gap >= 1,
             "mean and std": all(map(math.isfinite, self.input.mean)) and min(self.input.std) > 0,
             "threshold": 0 <= self.threshold <= 1,
             "temperature and bias": 0 < self.temperature < math.inf and math.isfinite(self.bias),

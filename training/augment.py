@@ -64,6 +64,21 @@ def augment(planes: Tensor, masks: Tensor | None, plan: Augmentation) -> tuple[T
     return planes.clamp(0, 1), masks
 
 
+def crops(planes: Tensor, side: int) -> Tensor:
+    """A random square of ``side`` pixels out of each of the planes [N, C, H, W]."""
+    count, _, height, width = planes.shape
+    tops, lefts = (torch.randint(0, length - side + 1, (count,)).tolist() for length in (height, width))
+    corners = zip(planes, tops, lefts, strict=True)
+    return torch.stack([plane[:, top : top + side, left : left + side] for plane, top, left in corners])
+
+
+def mixed(planes: Tensor) -> Tensor:
+    """Half of the planes [N, C, H, W], by chance, mixed with another of them (Zhang et al. 2018, "mixup")."""
+    count = len(planes)
+    share = torch.where(torch.rand(count) < 0.5, torch.rand(count), torch.ones(count)).view(-1, 1, 1, 1)
+    return share * planes + (1 - share) * planes[torch.randperm(count)]
+
+
 def _rectangles(count: int, height: int, width: int) -> Tensor:
     """One random rectangle a picture, 8% to 25% of each side, as a mask [N, 1, H, W]."""
     rows, columns = torch.arange(height).view(1, -1, 1), torch.arange(width).view(1, 1, -1)

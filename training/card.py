@@ -22,7 +22,7 @@ STARTS = {
     "imagenet": "From ImageNet weights, in two phases: the new layer alone, then all but the backbone's first stages.",
     "teacher": "Starts as its teacher, a MobileNetV2 from ImageNet weights trained on the same films, grown to this "
     "network's shape (after Chen et al. 2016, Net2Net); then two phases: the last layer alone, then the backbone.",
-    "scratch": "From random weights, small pictures first.",
+    "scratch": "From random weights.",
 }
 
 NAMES = {
@@ -87,7 +87,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "0 and 1, so exposure and bit depth do not count.",
             f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
             "validation AUC.",
-            *(["- A teacher's features, evidence and logits are matched beside the labels."] if recipe.teacher else []),
+            *_taught(recipe),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
@@ -126,6 +126,19 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             "",
         ]
     )
+
+
+def _taught(recipe: Recipe) -> list[str]:
+    """What it learns from its teacher."""
+    if not recipe.teacher:
+        return []
+    lines = ["- A teacher's features, evidence and logits are matched beside the labels."]
+    if sides := [phase.crop for phase in recipe.phases if phase.crop]:
+        lines.append(
+            "- Before any label it learns to see as its teacher sees: maps at four depths, on squares of "
+            f"{sides[0]} pixels out of each film, half of them mixed in pairs."
+        )
+    return lines
 
 
 def _table(figures: Mapping[str, Any]) -> list[str]:

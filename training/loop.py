@@ -9,6 +9,7 @@ import csv
 import math
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,12 @@ from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from predictors.spec import InputSpec
-from training.augment import augment
+from training.augment import augment, crops, mixed
 from training.collections import Example
 from training.films import masks_of, planes_of
 from training.grow import grow
-from training.networks import KerasMirror, Network, build, freeze, recalibrate, unfold
+from training.matching import Matching, margin
+from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, stages, unfold
 from training.recipes import Phase, Recipe
 
 CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.csv"
@@ -47,10 +49,14 @@ class FilmSet:
     @classmethod
     def read(cls, examples: list[Example], recipe: Recipe, cache: Path) -> "FilmSet":
         """Read the films of ``examples`` as ``recipe`` needs them."""
-        planes = torch.from_numpy(planes_of(examples, recipe.input, cache))
-        planes = planes.unsqueeze(1) if planes.ndim == 3 else planes.permute(0, 3, 1, 2)
+        planes = _planes(examples, recipe, cache)
         masks = torch.from_numpy(masks_of(examples, recipe.input)).unsqueeze(1) if recipe.box_weight else None
         return cls(planes, torch.tensor(targets_of(examples, recipe)), weights_of(examples, recipe), masks)
+
+
+def _planes(examples: Sequence[Example], recipe: Recipe, cache: Path) -> Tensor:
+    planes = torch.from_numpy(planes_of(examples, recipe.input, cache))
+    return planes.unsqueeze(1) if planes.ndim == 3 else planes.permute(0, 3, 1, 2)
 
 
 def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
@@ -81,11 +87,6 @@ def network_ready(planes: Tensor, spec: InputSpec, size: int | None) -> Tensor:
     return planes.contiguous(memory_format=torch.channels_last)
 
 
-def margin(outputs: Tensor, positive: int) -> Tensor:
-    """Log-odds of the positive label from outputs [N, K, ...] of one or two logits: [N, ...]."""
-    return outputs[:, 0] if outputs.shape[1] == 1 else outputs[:, positive] - outputs[:, 1 - positive]
-
-
 class Learner:
     """A network, its running average, its optimiser and, if it has one, the teacher that it matches."""
 
@@ -93,7 +94,7 @@ class Learner:
         self.recipe = recipe
         self.network = network
         self.teacher = teacher
-        self.adapter = nn.Conv2d(network.channels, teacher[1].channels, 1) if teacher else None
+        self.matching = Matching(recipe, network, *teacher) if teacher else None
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
         self.positive = recipe.labels.index(recipe.positive)
 
@@ -101,7 +102,7 @@ class Learner:
         """Freeze what ``phase`` freezes; a fresh optimiser with a short warm-up and a cosine to zero."""
         freeze(self.network, phase.frozen)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
-        parameters += list(self.adapter.parameters()) if self.adapter else []
+        parameters += list(self.matching.parameters()) if self.matching else []
         self.optimiser = torch.optim.AdamW(parameters, phase.learning_rate, weight_decay=0.02)
         total, warm = steps * phase.epochs, min(100, steps)
         self.schedule = torch.optim.lr_scheduler.LambdaLR(
@@ -110,19 +111,38 @@ class Learner:
         )
 
     def step(self, films: FilmSet, rows: Tensor, size: int | None) -> float:
-        """One step on the films at ``rows``; returns the loss."""
+        """One step on the labelled films at ``rows``; returns the loss."""
         planes, masks = augment(
             films.planes[rows].float(),
             films.masks[rows].float() if films.masks is not None else None,
             self.recipe.augmentation,
         )
-        with torch.autocast("cpu", torch.bfloat16):
-            outputs = self.network(network_ready(planes, self.recipe.input, size))
+        outputs, matched = self._seen(planes, size)
         loss = self._label_loss(outputs[0], films.targets[rows], films.weights[rows])
         if masks is not None:
             loss = loss + self.recipe.box_weight * self._box_loss(outputs[1].float(), masks, films.targets[rows])
-        if self.recipe.distil_weight:
-            loss = loss + self.recipe.distil_weight * self._teacher_loss(outputs, planes)
+        return self._learnt(loss + self.recipe.distil_weight * matched)
+
+    def match(self, planes: Tensor, side: int) -> float:
+        """One step towards the teacher on squares of ``side`` pixels out of the films' ``planes``; returns the loss."""
+        planes, _ = augment(planes.float(), None, self.recipe.augmentation)
+        return self._learnt(self._seen(mixed(crops(planes, side)), None)[1])
+
+    def _seen(self, planes: Tensor, size: int | None) -> tuple[Outputs, Tensor]:
+        """What the network says of ``planes``, and how far from the teacher that is."""
+        with torch.autocast("cpu", torch.bfloat16):
+            given = network_ready(planes, self.recipe.input, size)
+            if self.teacher is None or self.matching is None:
+                return self.network(given), torch.zeros(())
+            maps = self.network.maps(given)
+            outputs = self.network.spoken(maps[-1])
+            recipe, teacher = self.teacher
+            with torch.no_grad():
+                known_maps = teacher.maps(network_ready(planes, recipe.input, None))
+                known = teacher.spoken(known_maps[-1])
+        return outputs, self.matching(maps, outputs, known_maps, known)
+
+    def _learnt(self, loss: Tensor) -> float:
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_([p for g in self.optimiser.param_groups for p in g["params"]], 5.0)
@@ -145,32 +165,12 @@ class Learner:
         weight = (1 + 7 * cells) * known.float()[:, None, None]
         return F.binary_cross_entropy_with_logits(margin(evidence, self.positive), cells, weight=weight)
 
-    def _teacher_loss(self, outputs: tuple[Tensor, Tensor, Tensor], planes: Tensor) -> Tensor:
-        if self.teacher is None or self.adapter is None:
-            return torch.zeros(())
-        recipe, teacher = self.teacher
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            known_logits, known_evidence, known = teacher(network_ready(planes, recipe.input, None))
-        logits, evidence, features = (output.float() for output in outputs)
-        size = (features.shape[-2], features.shape[-1])
-        positive = recipe.labels.index(recipe.positive)
-        known, known_map = F.adaptive_avg_pool2d(known.float(), size), known_evidence.float()
-        known_map = F.interpolate(known_map, size=size, mode="bilinear", align_corners=False)
-        alike = F.cosine_similarity(self.adapter(features), known, dim=1)
-        truth = torch.sigmoid(margin(known_logits.float(), positive))
-        truth_map = torch.sigmoid(margin(known_map, positive))
-        return (
-            2 * (1 - alike.mean())
-            + F.binary_cross_entropy_with_logits(margin(logits, self.positive), truth)
-            + 2 * F.binary_cross_entropy_with_logits(margin(evidence, self.positive), truth_map)
-        )
-
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
         return {
             "network": self.network.state_dict(),
             "average": self.average.state_dict(),
-            "adapter": self.adapter.state_dict() if self.adapter else {},
+            "matching": self.matching.state_dict() if self.matching else {},
             "optimiser": self.optimiser.state_dict(),
             "schedule": {"last_epoch": self.schedule.last_epoch},
         }
@@ -179,8 +179,8 @@ class Learner:
         """Take up the training where ``state`` left it."""
         self.network.load_state_dict(state["network"])
         self.average.load_state_dict(state["average"])
-        if self.adapter:
-            self.adapter.load_state_dict(state["adapter"])
+        if self.matching:
+            self.matching.load_state_dict(state["matching"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.last_epoch = state["schedule"]["last_epoch"]
 
@@ -216,53 +216,74 @@ def figures_of(logits: NDArray[np.float32], targets: NDArray[np.int64], positive
     }
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a training may begin as and learn from beside its own films.
+
+    ``backbones``: the folder of ImageNet starts. ``teacher``: the network that is matched. ``origin``: the network of
+    another task whose backbone is taken over. ``onward``: weights of record (.pth) that an earlier training ended
+    with, from which only the last phase is trained. ``also``: films without labels, for phases with a crop.
+    """
+
+    backbones: Path | None = None
+    teacher: tuple[Recipe, Network] | None = None
+    origin: Network | None = None
+    onward: Path | None = None
+    also: Sequence[Example] = ()
+
+
 def fit(
     recipe: Recipe,
     train: list[Example],
     val: list[Example],
     work: Path,
-    backbones: Path | None,
-    teacher: tuple[Recipe, Network] | None = None,
-    onward: Path | None = None,
+    given: Given = Given(),
 ) -> Network:
     """Train ``recipe`` on ``train``, or go on from ``work``'s checkpoint; returns the best averaged network.
 
     ``val`` chooses the epoch of the last phase by AUC. ``work`` holds the checkpoint, the best weights and
-    ``history.csv``. ``onward`` names weights of record (.pth) that an earlier training ended with: only the last
-    phase is trained, from there.
+    ``history.csv``.
     """
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    network = build(recipe, backbones)
+    network = build(recipe, given.backbones)
     films, held = (FilmSet.read(part, recipe, work / "cache") for part in (train, val))
-    learner = Learner(recipe, network, teacher)
-    steps = max(1, len(films.targets) // recipe.batch)
+    others = [_planes(given.also, recipe, work / "cache")] if given.also else []
+    everything = torch.cat([films.planes, *others])
+    learner = Learner(recipe, network, given.teacher)
     history: list[dict[str, Any]] = []
     best, done = -1.0, (0, 0)
     state = None
     if (work / CHECKPOINT).is_file():
         state = torch.load(work / CHECKPOINT, weights_only=True)
         best, done, history = state["best"], tuple(state["done"]), state["history"]
-    elif onward or recipe.start != "scratch":
+    elif given.onward or recipe.start != "scratch":
         order = rng.permutation(len(films.targets))[:512]
         batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
         batches = [network_ready(batch, recipe.input, None) for batch in batches]
-        if onward:
-            _take_over(network, onward)
+        if given.onward:
+            _take_over(network, given.onward)
             unfold(network, batches)
             done = (len(recipe.phases) - 1, 0)
         else:
             if recipe.start == "teacher":
-                if teacher is None or not isinstance(network, KerasMirror) or not isinstance(teacher[1], KerasMirror):
+                parent = given.teacher[1] if given.teacher else None
+                if not isinstance(network, KerasMirror) or not isinstance(parent, KerasMirror):
                     raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
-                grow(network, teacher[1])
+                grow(network, parent)
+            elif recipe.start == "origin":
+                if given.origin is None:
+                    raise ValueError(f"{recipe.name} has no origin whose backbone it could take over")
+                stages(network).load_state_dict(stages(given.origin).state_dict())
             recalibrate(network, batches)
         learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
 
     for number, phase in enumerate(recipe.phases):
         if number < done[0]:
             continue
+        count = len(everything if phase.crop else films.targets)
+        steps = max(1, count // recipe.batch)
         learner.start(phase, steps)
         last = number == len(recipe.phases) - 1
         first_epoch = done[1] if number == done[0] else 0
@@ -274,12 +295,15 @@ def fit(
         for epoch in range(first_epoch, phase.epochs):
             began = time.monotonic()
             freeze(network, phase.frozen)
-            rows = torch.from_numpy(rng.permutation(len(films.targets)))
+            rows = torch.from_numpy(rng.permutation(count))
             bar = tqdm(range(steps), desc=f"{recipe.name} phase {number + 1} epoch {epoch + 1}", mininterval=5)
             losses = []
             for step in bar:
                 batch = rows[step * recipe.batch : (step + 1) * recipe.batch]
-                losses.append(learner.step(films, batch, phase.size))
+                if phase.crop:
+                    losses.append(learner.match(everything[batch], phase.crop))
+                else:
+                    losses.append(learner.step(films, batch, phase.size))
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
             logits = logits_of(learner.average.module, held, recipe.input, phase.size)
             figures = figures_of(logits, held.targets.numpy(), learner.positive)

@@ -17,6 +17,9 @@ from training.recipes import Recipe
 
 KERAS_EPSILON = 1e-3
 
+Outputs = tuple[Tensor, Tensor, Tensor]
+"""Logits [N, K], evidence [N, K, h, w] and the last feature map."""
+
 
 class _TensorFlowConv(nn.Conv2d):
     """A strided convolution that pads as TensorFlow does for even sizes: one less before than after."""
@@ -55,7 +58,17 @@ class KerasMirror(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """[N, 3, H, W] to logits [N, K], evidence [N, K, H/32, W/32] and the last feature map."""
-        features = self.backbone(x * self.input_scale)
+        return self.spoken(self.maps(x)[-1])
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """[N, 3, H, W] to the feature maps after every stage of the backbone."""
+        maps = [x * self.input_scale]
+        for stage in self.backbone:
+            maps.append(stage(maps[-1]))
+        return maps[1:]
+
+    def spoken(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The last feature map to what ``forward`` gives."""
         evidence = self.evidence(self.dropout(features))
         return pooled(evidence.float(), self.pooling), evidence, features
 

@@ -14,12 +14,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Phase:
-    """A stretch of training; the backbone's first ``frozen`` stages keep their weights (-1: all of them)."""
+    """A stretch of training; the backbone's first ``frozen`` stages keep their weights (-1: all of them).
+
+    With ``crop``, no label counts: the teacher is matched, on a random square of each film, ``crop`` pixels of the
+    network's input wide, half of them mixed in pairs, and on the films of ``Recipe.also`` too.
+    """
 
     epochs: int
     learning_rate: float
     frozen: int
     size: int | None = None  # train smaller than the input at first: cheaper, and coarse features come first
+    crop: int | None = None
 
 
 @dataclass(frozen=True)
@@ -72,7 +77,9 @@ class Recipe:
     box_weight: float = 0.0
     teacher: str | None = None
     distil_weight: float = 0.0
-    start: Literal["imagenet", "teacher", "scratch"] = "imagenet"
+    also: tuple[str, ...] = ()  # collections whose films are shown without their labels, to match the teacher on
+    start: Literal["imagenet", "teacher", "origin", "scratch"] = "imagenet"
+    origin: str | None = None  # the recipe of another task, trained first, whose backbone it takes over
 
 
 FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"
@@ -145,10 +152,12 @@ RECIPES: dict[str, Recipe] = {
             labels=("fractured", "not fractured"),
             positive="fractured",
             relabel={"fracture": "fractured", "normal": "not fractured"},
-            input=InputSpec(224, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            input=InputSpec(320, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(24, 1.5e-3, 0, size=128), Phase(10, 6e-4, 0)),
+            phases=(Phase(22, 2e-3, 0, crop=192), Phase(7, 5e-4, 0)),
             start="scratch",
+            data=(FRACATLAS, IMAGENET_TEACHER, *map("{}, without its labels".format, (BONE_BREAK, SCIENCE_RESEARCH))),
+            also=("fracture_type",),
             teacher="second_fracture_teacher",
             seed=1,
         ),
@@ -156,7 +165,8 @@ RECIPES: dict[str, Recipe] = {
         replace(
             _FRACTURE_TEACHER,
             name="second_fracture_teacher",
-            phases=(Phase(1, 2e-3, -1), Phase(8, 6e-4, 4)),
+            input=InputSpec(320, "pad"),
+            phases=(Phase(1, 2e-3, -1), Phase(10, 6e-4, 4)),
             seed=1,
         ),
         Recipe(

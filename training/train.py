@@ -11,9 +11,9 @@ from pathlib import Path
 
 import torch
 
-from training.collections import split
+from training.collections import Example, load, split
 from training.evaluate import examples_of
-from training.loop import fit
+from training.loop import Given, fit
 from training.networks import Network
 from training.recipes import IMAGENET_START, RECIPES, Recipe
 from training.release import release
@@ -46,12 +46,30 @@ def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
 def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
     """A network trained as its recipe says, its teacher first if it has one."""
     recipe = planned(name, plan.epochs, plan.scratch)
-    train, val = split(examples_of(recipe, plan.data), recipe.seed)
-    teacher = None
-    if recipe.teacher:
+    examples = examples_of(recipe, plan.data)
+    train, val = split(examples, recipe.seed)
+    first = replace(plan, onward=None)
+    given = Given(
+        plan.backbones,
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
-        teacher = trained(recipe.teacher, replace(plan, onward=None))
-    return recipe, fit(recipe, train, val, plan.work / recipe.name, plan.backbones, teacher, plan.onward)
+        teacher=trained(recipe.teacher, first) if recipe.teacher else None,
+        origin=trained(recipe.origin, first)[1] if recipe.origin and recipe.start == "origin" else None,
+        onward=plan.onward,
+        also=also_shown(recipe, plan.data, examples),
+    )
+    return recipe, fit(recipe, train, val, plan.work / recipe.name, given)
+
+
+def also_shown(recipe: Recipe, data: Path, examples: list[Example]) -> list[Example]:
+    """The films of ``recipe.also`` in ``data``, less ``examples``; a collection that is not there is done without."""
+    labelled = {example.path for example in examples}
+    films: list[Example] = []
+    for collection in recipe.also:
+        try:
+            films += [example for example in load(data, collection) if example.path not in labelled]
+        except FileNotFoundError:
+            print(f"{recipe.name} does without the films of {collection}: they are not in {data}")
+    return films
 
 
 def main() -> None:
@@ -68,7 +86,7 @@ def main() -> None:
     parser.add_argument("--onward", type=Path, help="weights (.pth) to go on from, last phase only")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
-    starts = {recipe.start, RECIPES[recipe.teacher].start if recipe.teacher else recipe.start}
+    starts = {recipe.start, *(RECIPES[name].start for name in (recipe.teacher, recipe.origin) if name)}
     if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
         parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
     torch.set_num_threads(chosen.threads)

@@ -54,6 +54,13 @@ def test_thin_lines_survive_the_resizing() -> None:
     assert windowed_planes(film(grey), spec)[:, 31:33].min() > 0.4
 
 
+def test_averaging_first_changes_little_and_a_wider_gap_less() -> None:
+    grey = drawn_film(1500, 1200)
+    at_once, near, wide = (windowed_planes(film(grey), replace(PAD, reducing_gap=gap)) for gap in (1e6, 1.0, 4.0))
+    assert 0 < np.abs(wide - at_once).max() < 0.01
+    assert np.abs(wide - at_once).mean() < np.abs(near - at_once).mean() < 0.05
+
+
 def test_normalising_repeats_grey_and_applies_mean_and_std() -> None:
     spec = InputSpec(2, "stretch", mean=(0.1, 0.2, 0.3), std=(0.5, 0.25, 2.0))
     result = normalised(np.full((2, 2), 0.6, np.float32), spec)

@@ -143,14 +143,15 @@ def small_fractures(monkeypatch: pytest.MonkeyPatch) -> Recipe:
         return recipe
 
     small("second_fracture_teacher", phases=(Phase(1, 2e-3, -1), Phase(1, 6e-4, 4)))
-    return small("fracture_detection", phases=(Phase(1, 1e-3, 0, size=48), Phase(2, 1e-3, 0)))
+    return small("fracture_detection", phases=(Phase(1, 1e-3, 0, crop=32), Phase(2, 1e-3, 0)))
 
 
 def test_the_command_trains_a_torch_network_and_its_teacher_first(
     small_fractures: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, data, out, work = small_fractures, tmp_path / "films", tmp_path / "out", tmp_path / "runs"
-    draw_collection(data, ("fracture", "normal"), ("fracatlas",), groups=16, boxes=True)
+    draw_collection(data / "bone_fracture", ("fracture", "normal"), ("fracatlas",), groups=16, boxes=True)
+    draw_collection(data / "fracture_type", ("fisura", "fractura"), ("bone_break",), groups=4)
     arguments = ["fracture_detection", "--data", data, "--out", out, "--work", work, "--scratch"]
     monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments), "--epochs", "1", "--threads", "1"])
     train.main()
@@ -268,7 +269,7 @@ def fit_and_stop_after(done: int, recipe: Recipe, films: Any, work: Path, monkey
     with monkeypatch.context() as patch:
         patch.setattr(loop, "logits_of", stopping)
         with pytest.raises(Stop):
-            loop.fit(recipe, *films, work, None)
+            loop.fit(recipe, *films, work)
 
 
 ALL = [(1, 1), (1, 2), (2, 1), (2, 2)]
@@ -279,7 +280,7 @@ def test_a_stopped_training_goes_on_where_it_was(
     done: int, recipe: Recipe, films: Any, steps: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, whole = tmp_path / "work", tmp_path / "whole"
-    loop.fit(recipe, *films, whole, None)
+    loop.fit(recipe, *films, whole)
     rates, per_epoch = list(steps), len(steps) // 4
     steps.clear()
 
@@ -289,7 +290,7 @@ def test_a_stopped_training_goes_on_where_it_was(
     checkpoint = torch.load(work / "checkpoint.pt", weights_only=True)
     steps.clear()
 
-    loop.fit(recipe, *films, work, None)
+    loop.fit(recipe, *films, work)
     assert history(work)[:done] == before  # what was learnt is not learnt, or written, again
     assert epochs(work) == ALL
     assert len(steps) == per_epoch * (4 - done)
@@ -317,7 +318,7 @@ def test_a_resumed_network_starts_from_the_checkpoints_weights(
 
     monkeypatch.setattr(loop.Learner, "step", look)
     with pytest.raises(Stop):
-        loop.fit(recipe, *films, tmp_path, None)
+        loop.fit(recipe, *films, tmp_path)
     fresh = build(recipe, None).state_dict()
     for part in ("network", "average"):
         assert all(torch.equal(value, saved[part][name]) for name, value in seen[part].items())
@@ -328,9 +329,9 @@ def test_a_resumed_network_starts_from_the_checkpoints_weights(
 def test_a_finished_training_takes_no_step_and_gives_the_same_network(
     recipe: Recipe, films: Any, steps: list[float], tmp_path: Path
 ) -> None:
-    first = loop.fit(recipe, *films, tmp_path, None)
+    first = loop.fit(recipe, *films, tmp_path)
     taken, rows = len(steps), history(tmp_path)
-    again = loop.fit(recipe, *films, tmp_path, None)
+    again = loop.fit(recipe, *films, tmp_path)
     assert len(steps) == taken
     assert history(tmp_path) == rows
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
@@ -351,7 +352,7 @@ def test_the_best_epoch_of_the_last_phase_is_given(
 
     monkeypatch.setattr(loop, "figures_of", figures)
     monkeypatch.setattr(loop, "logits_of", logits_of)
-    network = loop.fit(replace(recipe, phases=(Phase(2, 1e-3, 0), Phase(3, 1e-3, 0))), *films, tmp_path, None)
+    network = loop.fit(replace(recipe, phases=(Phase(2, 1e-3, 0), Phase(3, 1e-3, 0))), *films, tmp_path)
     assert len(averages) == 5
     assert all(torch.equal(value, averages[3][name]) for name, value in network.state_dict().items())
     assert not network.training
@@ -361,13 +362,13 @@ def test_a_collection_smaller_than_a_batch_is_learnt_whole(
     recipe: Recipe, films: Any, steps: list[float], tmp_path: Path
 ) -> None:
     recipe = replace(recipe, batch=1000)
-    loop.fit(recipe, *films, tmp_path, None)
+    loop.fit(recipe, *films, tmp_path)
     assert len(steps) == 4
     assert epochs(tmp_path) == ALL
 
 
 def test_a_bright_bar_is_learnt(recipe: Recipe, films: Any, tmp_path: Path) -> None:
     recipe = replace(recipe, phases=(Phase(10, 2e-3, 0),))
-    loop.fit(recipe, *films, tmp_path, None)
+    loop.fit(recipe, *films, tmp_path)
     assert float(history(tmp_path)[-1]["loss"]) < 0.6 * float(history(tmp_path)[0]["loss"])
     assert max(float(row["auc"]) for row in history(tmp_path)) >= 0.9
