@@ -7,6 +7,7 @@ import gradio as gr
 import gradio.processing_utils
 import gradio.queueing
 import gradio.routes
+import gradio.state_holder
 import pytest
 
 from space.narrow import SESSIONS, narrow_gradio
@@ -21,6 +22,7 @@ def page(monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.setattr(gradio.processing_utils, "hash_seed", gradio.processing_utils.hash_seed)
     monkeypatch.setattr(gradio.queueing, "error_payload", gradio.queueing.error_payload)
     monkeypatch.setattr(gradio.routes.App, "api_info", None, raising=False)
+    monkeypatch.setattr(gradio.state_holder, "SessionState", gradio.state_holder.SessionState)
     with gr.Blocks(analytics_enabled=False) as blocks:
         gr.Button(visible=False)
     blocks.queue()
@@ -59,3 +61,18 @@ def test_what_is_told_of_the_routes_is_remembered_for_its_caller_only(page: Any)
 
     assert contextvars.copy_context().run(remember, "mine") == "mine"
     assert app.api_info is None
+
+
+def test_a_session_keeps_no_copy_of_the_page_nor_of_what_it_showed(page: Any) -> None:
+    with page:
+        box = gr.Textbox("as it was")
+    holder = gradio.state_holder.StateHolder()
+    holder.set_blocks(page)
+    session = holder["a caller"]
+    assert session[box._id] is box
+    session._update_value_in_config(box._id, "a name")
+    session[box._id] = gr.Textbox("a name", render=False)
+    session._update_config(box._id)
+    assert "a name" not in str(list(session.components))
+    assert holder["a caller"] is session
+    assert holder["another caller"][box._id].value == "as it was"
