@@ -1,6 +1,7 @@
 """A trained torch mirror becomes the Keras file of record: the same layers in the same order, weights copied."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,15 @@ os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 
 import keras
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from training.networks import KERAS_EPSILON, KerasMirror
 from training.recipes import Recipe
+
+Array = NDArray[np.float32]
+Move = Callable[[Array], Array]
 
 BACKBONES = {
     "mobilenet_v2": keras.applications.MobileNetV2,
@@ -39,6 +44,21 @@ def keras_model(recipe: Recipe) -> keras.Model:
 
 def copy_weights(network: KerasMirror, model: keras.Model) -> None:
     """Copy every weight of ``network`` into ``model``; ValueError if the two do not have the same layers."""
+    for source, target in _counterparts(network, model):
+        target.set_weights([axes_moved(tensor.detach().numpy()) for tensor, axes_moved, _ in _weights(source, target)])
+
+
+@torch.no_grad()
+def read(network: KerasMirror, path: Path) -> None:
+    """Fill ``network`` with the weights of a Keras file of record; ValueError if they are another network's."""
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    for source, target in _counterparts(network, model):
+        for (tensor, _, moved_back), value in zip(_weights(source, target), target.get_weights(), strict=True):
+            tensor.copy_(torch.from_numpy(np.ascontiguousarray(moved_back(value))))
+
+
+def _counterparts(network: KerasMirror, model: keras.Model) -> list[tuple[nn.Module, Any]]:
+    """Every layer of the mirror with weights, and Keras' own."""
     torch_layers = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
     keras_layers = [
         layer
@@ -47,26 +67,30 @@ def copy_weights(network: KerasMirror, model: keras.Model) -> None:
     ]
     if len(torch_layers) != len(keras_layers):
         raise ValueError(f"{len(torch_layers)} layers to copy into {len(keras_layers)}")
-    for source, target in zip(torch_layers, keras_layers, strict=True):
-        target.set_weights(_keras_weights(source, target))
+    return list(zip(torch_layers, keras_layers, strict=True))
 
 
-def _keras_weights(source: nn.Module, target: Any) -> list[NDArray[np.float32]]:
+def _weights(source: nn.Module, target: Any) -> list[tuple[Tensor, Move, Move]]:
+    """A layer's tensors in Keras' order, each with how its axes are moved to Keras' order and back."""
     if isinstance(source, nn.BatchNorm2d):
         if not isinstance(target, keras.layers.BatchNormalization) or source.eps != KERAS_EPSILON:
             raise ValueError(f"{target.name} is not the batch normalisation expected here")
         tensors = [source.weight, source.bias, source.running_mean, source.running_var]
-        return [t.detach().numpy() for t in tensors if t is not None]
+        return [(tensor, _as_is, _as_is) for tensor in tensors if tensor is not None]
     if not isinstance(source, nn.Conv2d):
         raise ValueError(f"{target.name} has no counterpart")
-    kernel = source.weight.detach().numpy()
-    if isinstance(target, keras.layers.DepthwiseConv2D):
-        weights = [kernel.transpose(2, 3, 0, 1)]  # C1HW to HWC1
-    else:
-        weights = [kernel.transpose(2, 3, 1, 0)]  # OIHW to HWIO
-    if source.bias is not None:
-        weights.append(source.bias.detach().numpy())
-    return weights
+    # C1HW to HWC1, or OIHW to HWIO
+    there, back = (
+        ((2, 3, 0, 1), (2, 3, 0, 1))
+        if isinstance(target, keras.layers.DepthwiseConv2D)
+        else ((2, 3, 1, 0), (3, 2, 0, 1))
+    )
+    kernel = (source.weight, lambda k: k.transpose(there), lambda k: k.transpose(back))
+    return [kernel] if source.bias is None else [kernel, (source.bias, _as_is, _as_is)]
+
+
+def _as_is(value: Array) -> Array:
+    return value
 
 
 def save(network: KerasMirror, recipe: Recipe, path: Path) -> None:

@@ -221,7 +221,7 @@ class Given:
     """What a training may begin as and learn from beside its own films.
 
     ``backbones``: the folder of ImageNet starts. ``teacher``: the network that is matched. ``origin``: the network of
-    another task whose backbone is taken over. ``onward``: weights of record (.pth) that an earlier training ended
+    another task whose backbone is taken over. ``onward``: weights of record that an earlier training ended
     with, from which only the last phase is trained. ``also``: films without labels, for phases with a crop.
     """
 
@@ -332,7 +332,10 @@ def fit(
 
 def _take_over(network: Network, weights: Path) -> None:
     if isinstance(network, KerasMirror):
-        raise ValueError("only a torch network goes on from its weights of record")
+        from training import keras_files
+
+        keras_files.read(network, weights)
+        return
     network.net.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})
 
 

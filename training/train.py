@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="at most so many epochs in every phase")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
-    parser.add_argument("--onward", type=Path, help="weights (.pth) to go on from, last phase only")
+    parser.add_argument("--onward", type=Path, help="weights of record to go on from, last phase only")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
     starts = {recipe.start, *(RECIPES[name].start for name in (recipe.teacher, recipe.origin) if name)}

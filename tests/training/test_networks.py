@@ -89,6 +89,12 @@ def test_the_keras_file_computes_what_its_mirror_learnt(name: str, file: str, po
     assert alike(logits, keras_logits) < 1e-4
     assert alike(evidence.permute(0, 2, 3, 1), keras_evidence) < 1e-4
 
+    # And back: a training goes on from the file, at another size if it likes.
+    again = KerasMirror(recipe.architecture, 1, recipe.pooling).eval()
+    keras_files.read(again, tmp_path / file)
+    with torch.no_grad():
+        assert torch.equal(again(batch)[0], logits)
+
 
 def test_weights_of_another_network_are_not_copied() -> None:
     from training import keras_files
