@@ -27,7 +27,7 @@ from predictors.image import Radiograph, read_film
 from predictors.loading import Loaded
 from predictors.preprocess import network_input
 from predictors.probability import log_odds, probabilities
-from predictors.runtime import Network, load_network
+from predictors.runtime import Hint, Network, load_network
 from predictors.scope import SEEN_AS, ScopeGuard
 from predictors.spec import SPEC_FAULTS, SPEC_FILE, ModelSpec
 from predictors.stages import CALIBRATE, HEATMAP, INFER, PREPROCESS, READ, SCOPE, note, stage
@@ -134,6 +134,7 @@ class Predictor:
         guard: Callable[[], ScopeGuard],
         cache: Path,
         reader: Callable[[Source], Radiograph] = read_film,
+        hint: Hint = "LATENCY",
     ) -> None:
         self.model = model
         self.name = model.name
@@ -144,6 +145,7 @@ class Predictor:
         self._cache = cache
         self._guard = guard
         self._reader = reader
+        self._hint = hint
         self._answered = False
         self._trouble: str | None = None  # with its warm-up film
         try:
@@ -178,7 +180,7 @@ class Predictor:
                 self.spec = ModelSpec.read(self.folder)
             except SPEC_FAULTS:
                 raise ModelUnavailable(f"The {SPEC_FILE} of {self.name} is missing or cannot be read.") from None
-        return load_network(self.spec, self.folder, self._cache)
+        return load_network(self.spec, self.folder, self._cache, self._hint)
 
     def warm_up(self) -> None:
         """Load the network now, and answer a drawn film as any caller's; raises ModelUnavailable if that fails."""

@@ -15,7 +15,7 @@ from predictors.errors import ModelLoading, ModelUnavailable, Unavailable, Unkno
 from predictors.image import Radiograph, read_film
 from predictors.loading import Loaded
 from predictors.predictor import Model, Predictor, Source, Status, warm_up_film
-from predictors.runtime import default_cache, load_network
+from predictors.runtime import Hint, default_cache, load_network
 from predictors.scope import ScopeGuard
 from predictors.spec import SPEC_FAULTS, ModelSpec
 
@@ -40,22 +40,36 @@ def models() -> tuple[Model, ...]:
 
 
 class Service:
-    """The models of one weights folder, and the scope guard that they share."""
+    """The models of one weights folder, and the scope guard that they share; ``hint`` is as for their ``Network``."""
 
-    def __init__(self, weights: Path, cache: Path, reader: Callable[[Source], Radiograph] = read_film) -> None:
-        self._weights, self._cache = weights, cache
+    def __init__(
+        self,
+        weights: Path,
+        cache: Path,
+        reader: Callable[[Source], Radiograph] = read_film,
+        hint: Hint = "LATENCY",
+    ) -> None:
+        self._weights, self._cache, self._hint = weights, cache, hint
         self._guard: Loaded[ScopeGuard] = Loaded(self._load_guard)
         self.guard = self._guard.get
         """The scope guard, loaded on first use; raises ModelUnavailable if its weights cannot be used."""
-        self.predictors = tuple(Predictor(model, weights / model.name, self.guard, cache, reader) for model in models())
+        self.predictors = tuple(
+            Predictor(model, weights / model.name, self.guard, cache, reader, hint) for model in models()
+        )
         self._closing = threading.Event()
         self._tenders: list[threading.Thread] = []
         self._told: set[str] = set()  # each problem is logged once, not at every attempt
 
     @classmethod
-    def open(cls, weights: Path, cache: Path | None = None, reader: Callable[[Source], Radiograph] = read_film) -> Self:
+    def open(
+        cls,
+        weights: Path,
+        cache: Path | None = None,
+        reader: Callable[[Source], Radiograph] = read_film,
+        hint: Hint = "LATENCY",
+    ) -> Self:
         """Read every model's ``spec.json`` under ``weights``; no network is loaded yet. ``reader`` decodes films."""
-        return cls(weights, cache or default_cache(), reader)
+        return cls(weights, cache or default_cache(), reader, hint)
 
     def __getitem__(self, name: str) -> Predictor:
         for predictor in self.predictors:
@@ -69,7 +83,7 @@ class Service:
             spec = ModelSpec.read(folder)
         except SPEC_FAULTS:
             raise ModelUnavailable("The scope guard's spec.json is missing or cannot be read.") from None
-        guard = ScopeGuard(spec, load_network(spec, folder, self._cache))
+        guard = ScopeGuard(spec, load_network(spec, folder, self._cache, self._hint))
         try:
             guard.look(read_film(warm_up_film()), "limb")
         except Exception:  # whatever the runtime makes of a network that does not fit

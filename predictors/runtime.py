@@ -22,7 +22,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
 import openvino
@@ -37,6 +37,8 @@ SOURCE_SHA256 = "second_look_source_sha256"
 """The key in a twin's ``rt_info`` that holds the SHA-256 of the weights file it was made from."""
 
 TWIN, STAMP = "twin.xml", "twin.sha256"
+
+Hint = Literal["LATENCY", "THROUGHPUT"]
 
 T = TypeVar("T")
 
@@ -80,16 +82,19 @@ class Twin(NamedTuple):
 
 
 class Network:
-    """A compiled network. Calling it is thread-safe: every call has an inference request of its own."""
+    """A compiled network. Calling it is thread-safe: every call has an inference request of its own.
 
-    def __init__(self, twin: Twin, spec: ModelSpec) -> None:
+    ``hint`` says how its cores are used: "LATENCY", all of them for one film, or "THROUGHPUT", one for each film.
+    """
+
+    def __init__(self, twin: Twin, spec: ModelSpec, hint: Hint = "LATENCY") -> None:
         model = twin.model()
         model.reshape([1, spec.input.size, spec.input.size, 3])
         # Full precision: the default (bfloat16 where the CPU has it) would make the printed digits depend on the
         # machine. Answers matter more than the millisecond.
         config = {
             "INFERENCE_PRECISION_HINT": "f32",
-            "PERFORMANCE_HINT": "LATENCY",  # every core for one film
+            "PERFORMANCE_HINT": hint,
             # Not pinned: two films at once, in this network or in another, would wait for the same core while the
             # other one idles (on two cores, a third fewer films a second).
             "ENABLE_CPU_PINNING": "NO",
@@ -122,8 +127,8 @@ def default_cache() -> Path:
     return Path(os.environ.get("SECOND_LOOK_CACHE", Path.home() / ".cache" / "second_look"))
 
 
-def load_network(spec: ModelSpec, folder: Path, cache: Path) -> Network:
-    """The compiled network of ``spec``, whose files lie in ``folder``.
+def load_network(spec: ModelSpec, folder: Path, cache: Path, hint: Hint = "LATENCY") -> Network:
+    """The compiled network of ``spec``, whose files lie in ``folder``; ``hint`` is as for ``Network``.
 
     Raises ModelUnavailable, with one sentence, if the weights are missing, are not the ones that ``spec`` names,
     cannot be read or do not fit.
@@ -133,7 +138,7 @@ def load_network(spec: ModelSpec, folder: Path, cache: Path) -> Network:
         if twin is None:
             weights = _weights_file(spec, folder)
             twin = _shipped_twin(spec, folder) or _converted_twin(spec, weights, cache)
-        return Network(twin, spec)
+        return Network(twin, spec, hint)
     except OSError:
         raise ModelUnavailable(f"The weights of {spec.name} cannot be read from the disk.") from None
     except RuntimeError:

@@ -98,7 +98,7 @@ def _shape(film: Radiograph) -> Row:
 
 @lru_cache(maxsize=8)
 def _predictor(model: str, weights: Path) -> Predictor:
-    return Service.open(weights)[model]
+    return Service.open(weights, hint="THROUGHPUT")[model]  # films are many and nobody waits for one of them
 
 
 # All of them
