@@ -369,3 +369,48 @@ def test_a_bright_bar_is_learnt(recipe: Recipe, films: Any, tmp_path: Path) -> N
     loop.fit(recipe, *films, tmp_path)
     assert float(history(tmp_path)[-1]["loss"]) < 0.6 * float(history(tmp_path)[0]["loss"])
     assert max(float(row["auc"]) for row in history(tmp_path)) >= 0.9
+
+
+# Begun as another task's network
+
+
+def test_a_network_begins_as_the_backbone_of_another_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_collection(tmp_path / "films", ("fisura", "fractura"), ("bone_break",), groups=10)
+    films = split(load(tmp_path / "films", "fracture_type"), 0)
+    recipe = replace(RECIPES["fracture_type"], start="origin", batch=8)
+    recipe = replace(recipe, input=replace(recipe.input, size=32))
+    origin = build(RECIPES["second_fracture_teacher"], None)
+    seen: list[Network] = []
+
+    def look(self: loop.Learner, *_: Any) -> float:
+        seen.append(self.network)
+        raise Stop
+
+    monkeypatch.setattr(loop.Learner, "step", look)
+    with pytest.raises(Stop):
+        loop.fit(recipe, *films, tmp_path / "work", loop.Given(origin=origin))
+    kernels = {name: value for name, value in origin.state_dict().items() if value.ndim == 4}
+    taken = {name for name, value in kernels.items() if torch.equal(seen[0].state_dict()[name], value)}
+    assert kernels.keys() - taken == {"evidence.weight"}  # what it says is learnt anew
+    with pytest.raises(ValueError, match="no origin"):
+        loop.fit(recipe, *films, tmp_path / "other", loop.Given())
+
+
+def test_the_other_task_is_trained_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_collection(tmp_path / "bone_fracture", ("fracture", "normal"), ("fracatlas",), groups=5)
+    draw_collection(tmp_path / "fracture_type", ("fisura", "fractura"), ("bone_break",), groups=5)
+    recipe = replace(RECIPES["fracture_type"], start="origin", origin="second_fracture_teacher")
+    monkeypatch.setitem(RECIPES, "fracture_type", recipe)
+    asked: list[tuple[str, loop.Given]] = []
+
+    def fit(recipe: Recipe, _train: Any, _val: Any, _work: Path, given: loop.Given) -> Network:
+        asked.append((recipe.name, given))
+        return build(recipe, None)
+
+    monkeypatch.setattr(train, "fit", fit)
+    train.trained("fracture_type", train.Plan(tmp_path, tmp_path / "work", tmp_path, None, scratch=False))
+    assert [name for name, _ in asked] == ["second_fracture_teacher", "fracture_type"]
+    assert asked[1][1].origin is not None
+    asked.clear()
+    train.trained("fracture_type", train.Plan(tmp_path, tmp_path / "work", None, None, scratch=True))
+    assert [(name, given.origin) for name, given in asked] == [("fracture_type", None)]
