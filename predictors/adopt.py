@@ -79,7 +79,7 @@ def main() -> int:
     parser.add_argument("--activation", choices=("sigmoid", "softmax"))
     parser.add_argument("--pooling", choices=("mean", "logsumexp"), default="mean")
     parser.add_argument("--logit-of", help="the label of which a sigmoid network gives the probability")
-    parser.add_argument("--size", type=int)
+    parser.add_argument("--size", type=int, default=224, help="pixels of the square that it was trained on (224)")
     parser.add_argument("--resize", choices=("pad", "stretch"))
     parser.add_argument("--mean", type=float, nargs=3)
     parser.add_argument("--std", type=float, nargs=3)
@@ -88,7 +88,7 @@ def main() -> int:
     spec = ModelSpec.read(folder)
     input_spec = replace(
         spec.input,
-        size=chosen.size or spec.input.size,
+        size=chosen.size,
         resize=chosen.resize or spec.input.resize,
         mean=tuple(chosen.mean or spec.input.mean),
         std=tuple(chosen.std or spec.input.std),

@@ -38,6 +38,7 @@ def test_a_file_is_adopted_and_the_old_figures_go(weights: Path, tmp_path: Path)
     assert done.returncode == 0, done.stderr
     spec = ModelSpec.read(weights / "scope")
     assert (spec.input.mean, spec.metrics, spec.twin, spec.threshold) == ((0, 0, 0), {}, None, 0.5)
+    assert spec.input.size == 224  # what networks are trained at, unless one says so; not our own network's size
     assert "No figures were measured" in (weights / "scope" / "card.md").read_text(encoding="utf-8")
 
 
@@ -90,12 +91,13 @@ def hub() -> Iterator[str]:
 
 def test_weights_on_the_hub_are_fetched_checked_and_answer(weights: Path, hub: str) -> None:
     digest = hashlib.sha256(_Hub.data).hexdigest()
-    named = ("guard.pth", "--hub", f"someone/films@{COMMIT}", "--sha256")
+    named = ("guard.pth", "--hub", f"someone/films@{COMMIT}", "--size", "160", "--sha256")
     done = adopt(weights, *named, digest, HF_ENDPOINT=hub)
     assert done.returncode == 0, done.stderr
     spec = ModelSpec.read(weights / "scope")
     assert spec.hub is not None
     assert (spec.hub.repo, spec.hub.revision, spec.weights.sha256) == ("someone/films", COMMIT, digest)
+    assert spec.input.size == 160
     # The revision is pinned and the file is cached: with the Hub out of reach it still loads.
     again = adopt(weights, *named, digest, HF_ENDPOINT="http://127.0.0.1:9")
     assert again.returncode == 0, again.stderr
