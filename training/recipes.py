@@ -254,17 +254,18 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="scope",
             title="Scope guard",
-            version="1.1.0",
+            version="1.2.0",
             collection="scope",
             framework="torch",
             weights_file="model.pth",
             architecture="squeezenet1_1",
             labels=(*KINDS, *map(inverted, KINDS), "out"),
             positive="out",
-            input=InputSpec(160, "pad", colour="rgb", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            # Small, and averaged down from near: every film passes here first, and what kind it is shows from afar.
+            input=InputSpec(112, "pad", colour="rgb", mean=IMAGENET_MEAN, std=IMAGENET_STD, reducing_gap=2.0),
             activation="softmax",
             pooling="mean",
-            phases=(Phase(1, 2e-3, -1), Phase(8, 3e-4, 2)),
+            phases=(Phase(1, 2e-3, -1), Phase(14, 3e-4, 2)),
             scope=None,
             data=(
                 FRACATLAS,
