@@ -221,8 +221,8 @@ class Given:
     """What a training may begin as and learn from beside its own films.
 
     ``backbones``: the folder of ImageNet starts. ``teacher``: the network that is matched. ``origin``: the network of
-    another task whose backbone is taken over. ``onward``: weights of record that an earlier training ended
-    with, from which only the last phase is trained. ``also``: films without labels, for phases with a crop.
+    another task whose backbone is taken over. ``onward``: weights of record that an earlier training ended with, from
+    which only the last phase is trained. ``also``: films without labels, for phases with a crop.
     """
 
     backbones: Path | None = None
@@ -242,15 +242,16 @@ def fit(
     """Train ``recipe`` on ``train``, or go on from ``work``'s checkpoint; returns the best averaged network.
 
     ``val`` chooses the epoch of the last phase by AUC. ``work`` holds the checkpoint, the best weights and
-    ``history.csv``.
+    ``history.csv``. Raises ValueError if ``recipe`` asks for what is not ``given``.
     """
+    if given.teacher is None and any(phase.crop for phase in recipe.phases):
+        raise ValueError(f"{recipe.name} has a phase without labels, and no teacher to match in it")
     work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     network = build(recipe, given.backbones)
     films, held = (FilmSet.read(part, recipe, work / "cache") for part in (train, val))
-    others = [_planes(given.also, recipe, work / "cache")] if given.also else []
-    everything = torch.cat([films.planes, *others])
+    everything = torch.cat([films.planes, _planes(given.also, recipe, work / "cache")]) if given.also else films.planes
     learner = Learner(recipe, network, given.teacher)
     history: list[dict[str, Any]] = []
     best, done = -1.0, (0, 0)

@@ -121,6 +121,12 @@ def test_a_collection_that_is_not_there_is_done_without(data: Path, capsys: pyte
     assert "does without the films of fracture_type" in capsys.readouterr().out
 
 
+def test_a_phase_without_labels_needs_a_teacher(data: Path, tmp_path: Path) -> None:
+    films = split(load(data, "bone_fracture"), 0)
+    with pytest.raises(ValueError, match="no teacher to match"):
+        loop.fit(PUPIL, *films, tmp_path / "work")
+
+
 def test_the_first_phase_asks_for_no_label(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe: Recipe = replace(
         PUPIL, input=replace(PUPIL.input, size=64), phases=(Phase(1, 1e-3, 0, crop=32), Phase(1, 1e-3, 0)), batch=4
