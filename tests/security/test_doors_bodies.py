@@ -323,6 +323,7 @@ def test_a_full_disk_is_busy_until_it_is_swept(strict: Space, http: httpx.Client
     assert sum(path.stat().st_size for path in strict.uploads()) < 6 << 20
     for path in strict.uploads():
         path.unlink()
+    time.sleep(2 * room.LOOK_EVERY)  # the disk is looked at so often, not at every request
     assert predict(http, FILM).answer
     assert uploaded(http, FILM)
 
