@@ -58,7 +58,7 @@ def normalised(planes: Plane, spec: InputSpec) -> Plane:
     """Windowed planes of [..., size, size] or [..., size, size, 3] become [..., size, size, 3] network input."""
     spread = planes[..., None] if spec.colour == "grey" else planes
     result = np.empty((*spread.shape[:-1], 3), np.float32)
-    for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):  # a tenth of broadcasting's time
+    for channel, (mean, std) in enumerate(zip(spec.mean, spec.std, strict=True)):  # a seventh of broadcasting's time
         plane = spread[..., min(channel, spread.shape[-1] - 1)]
         np.divide(plane - np.float32(mean), np.float32(std), out=result[..., channel])
     return result
@@ -70,7 +70,7 @@ def network_input(film: Radiograph, spec: InputSpec) -> Plane:
 
 
 def _percentiles(values: Plane, at: tuple[float, float]) -> list[float]:
-    """As ``np.percentile`` gives them, in a fifth of its time: NumPy sorts with vectors, and partitions without."""
+    """As ``np.percentile`` gives them, in a third of its time: NumPy's sort is faster than the partition it uses."""
     ordered = np.sort(values, axis=None).astype(np.float64)
     places = [q / 100 * (ordered.size - 1) for q in at]
     neighbours = [ordered[int(place) : int(place) + 2] for place in places]
