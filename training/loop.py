@@ -5,7 +5,6 @@ source, or scanner) counts the same. Where a recipe asks for it, fracture boxes 
 teacher network, which saw the same training groups, is matched at its features, its evidence and its logits.
 """
 
-import csv
 import math
 import time
 from collections import Counter
@@ -31,27 +30,32 @@ from training.films import masks_of, planes_of
 from training.grow import grow
 from training.matching import Matching, margin
 from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, stages, unfold
+from training.progress import Progress
 from training.recipes import Phase, Recipe
 
-CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.csv"
 AVERAGE_DECAY = 0.99
 
 
 @dataclass(frozen=True)
 class FilmSet:
-    """Films in memory: planes [N, C, H, W] float16, class indices [N], weights [N], box masks [N, 1, h, w]."""
+    """Films in memory: planes [N, C, H, W] float16, class indices [N], weights [N], box masks [N, 1, h, w].
+
+    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone.
+    """
 
     planes: Tensor
     targets: Tensor
     weights: Tensor
     masks: Tensor | None
+    kinds: NDArray[np.str_]
 
     @classmethod
     def read(cls, examples: list[Example], recipe: Recipe, cache: Path) -> "FilmSet":
         """Read the films of ``examples`` as ``recipe`` needs them."""
         planes = _planes(examples, recipe, cache)
         masks = torch.from_numpy(masks_of(examples, recipe.input)).unsqueeze(1) if recipe.box_weight else None
-        return cls(planes, torch.tensor(targets_of(examples, recipe)), weights_of(examples, recipe), masks)
+        targets = torch.tensor(targets_of(examples, recipe))
+        return cls(planes, targets, weights_of(examples, recipe), masks, np.array(kinds_of(examples, recipe)))
 
 
 def _planes(examples: Sequence[Example], recipe: Recipe, cache: Path) -> Tensor:
@@ -64,15 +68,20 @@ def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
     return [recipe.labels.index(recipe.relabel.get(e.label, e.label)) for e in examples]
 
 
+def kinds_of(examples: list[Example], recipe: Recipe) -> list[str]:
+    """Each film's source (or scanner), by which ``recipe`` evens the films out; "" where it is by label alone."""
+    return ["" if recipe.balance == "label" else e.facts.get(recipe.balance, e.source) for e in examples]
+
+
 def weights_of(examples: list[Example], recipe: Recipe) -> Tensor:
     """Loss weights [N], mean 1, the same sum for every label; within a label, sources (or scanners) are evened out."""
-    kinds = [(e.label, "" if recipe.balance == "label" else e.facts.get(recipe.balance, e.source)) for e in examples]
-    counts = Counter(kinds)
+    labels = [e.label for e in examples]
+    cells = list(zip(labels, kinds_of(examples, recipe), strict=True))
+    counts = Counter(cells)
     # The square root between sources keeps a few dozen films of a rare kind from ruling the gradient.
-    weights = torch.tensor([1.0 / counts[kind] for kind in kinds])
+    weights = torch.tensor([1.0 / counts[cell] for cell in cells])
     if recipe.balance != "label":
         weights = weights.sqrt()
-        labels = [e.label for e in examples]
         for label in set(labels):
             rows = torch.tensor([name == label for name in labels])
             weights[rows] /= weights[rows].sum()
@@ -205,14 +214,24 @@ def positive_scores(logits: NDArray[np.float32], positive: int) -> NDArray[np.fl
     return shifted[:, positive] / shifted.sum(1)
 
 
-def figures_of(logits: NDArray[np.float32], targets: NDArray[np.int64], positive: int) -> dict[str, float]:
-    """Accuracy, precision, recall and AUC of the positive label, at 0.5."""
+def figures_of(
+    logits: NDArray[np.float32], targets: NDArray[np.int64], positive: int, kinds: NDArray[np.str_]
+) -> dict[str, float]:
+    """Accuracy, precision and recall of the positive label at 0.5, its AUC, and its AUC within the ``kinds``.
+
+    Within: the mean over the kinds that hold both labels. Where sources differ in their share of the label, the AUC
+    of all films together is mostly how well a network tells the sources apart.
+    """
     scores, truth = positive_scores(logits, positive), targets == positive
+    pooled = float(roc_auc_score(truth, scores))
+    mixed_kinds = [rows for rows in (kinds == kind for kind in np.unique(kinds)) if 0 < truth[rows].mean() < 1]
+    within = [float(roc_auc_score(truth[rows], scores[rows])) for rows in mixed_kinds]
     return {
         "accuracy": float(accuracy_score(truth, scores >= 0.5)),
         "precision": float(precision_score(truth, scores >= 0.5, zero_division=0)),
         "recall": float(recall_score(truth, scores >= 0.5, zero_division=0)),
-        "auc": float(roc_auc_score(truth, scores)),
+        "auc": pooled,
+        "auc_within": float(np.mean(within)) if within else pooled,
     }
 
 
@@ -241,61 +260,30 @@ def fit(
 ) -> Network:
     """Train ``recipe`` on ``train``, or go on from ``work``'s checkpoint; returns the best averaged network.
 
-    ``val`` chooses the epoch of the last phase by AUC. ``work`` holds the checkpoint, the best weights and
-    ``history.csv``. Raises ValueError if ``recipe`` asks for what is not ``given``.
+    ``val`` chooses the epoch of the last phase by AUC, within its sources where these are evened out. ``work`` holds
+    the checkpoint, the best weights and ``history.csv``. Raises ValueError if ``recipe`` asks for what is not
+    ``given``.
     """
     if given.teacher is None and any(phase.crop for phase in recipe.phases):
         raise ValueError(f"{recipe.name} has a phase without labels, and no teacher to match in it")
-    work.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
-    network = build(recipe, given.backbones)
+    progress = Progress.of(work)
     films, held = (FilmSet.read(part, recipe, work / "cache") for part in (train, val))
     everything = torch.cat([films.planes, _planes(given.also, recipe, work / "cache")]) if given.also else films.planes
-    learner = Learner(recipe, network, given.teacher)
-    history: list[dict[str, Any]] = []
-    best, done = -1.0, (0, 0)
-    state = None
-    if (work / CHECKPOINT).is_file():
-        state = torch.load(work / CHECKPOINT, weights_only=True)
-        best, done, history = state["best"], tuple(state["done"]), state["history"]
-    elif given.onward or recipe.start != "scratch":
-        order = rng.permutation(len(films.targets))[:512]
-        batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
-        batches = [network_ready(batch, recipe.input, None) for batch in batches]
-        if given.onward:
-            _take_over(network, given.onward)
-            unfold(network, batches)
-            done = (len(recipe.phases) - 1, 0)
-        else:
-            if recipe.start == "teacher":
-                parent = given.teacher[1] if given.teacher else None
-                if not isinstance(network, KerasMirror) or not isinstance(parent, KerasMirror):
-                    raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
-                grow(network, parent)
-            elif recipe.start == "origin":
-                if given.origin is None:
-                    raise ValueError(f"{recipe.name} has no origin whose backbone it could take over")
-                stages(network).load_state_dict(stages(given.origin).state_dict())
-            recalibrate(network, batches)
-        learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
+    learner = Learner(recipe, build(recipe, given.backbones), given.teacher)
+    if progress.learner is None:
+        progress.phase = _begin(learner, films, given, rng)
 
-    for number, phase in enumerate(recipe.phases):
-        if number < done[0]:
-            continue
+    last = len(recipe.phases) - 1
+    for number in range(progress.phase, len(recipe.phases)):
+        phase = recipe.phases[number]
         count = len(everything if phase.crop else films.targets)
         steps = max(1, count // recipe.batch)
         learner.start(phase, steps)
-        last = number == len(recipe.phases) - 1
-        first_epoch = done[1] if number == done[0] else 0
-        if state and first_epoch:
-            learner.restore(state["learner"])
-        elif state and number == done[0]:
-            learner.network.load_state_dict(state["learner"]["network"])
-            learner.average.load_state_dict(state["learner"]["average"])
-        for epoch in range(first_epoch, phase.epochs):
+        for epoch in range(progress.resume(learner, number), phase.epochs):
             began = time.monotonic()
-            freeze(network, phase.frozen)
+            freeze(learner.network, phase.frozen)
             rows = torch.from_numpy(rng.permutation(count))
             bar = tqdm(range(steps), desc=f"{recipe.name} phase {number + 1} epoch {epoch + 1}", mininterval=5)
             losses = []
@@ -307,28 +295,39 @@ def fit(
                     losses.append(learner.step(films, batch, phase.size))
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")
             logits = logits_of(learner.average.module, held, recipe.input, phase.size)
-            figures = figures_of(logits, held.targets.numpy(), learner.positive)
-            seconds = round(time.monotonic() - began, 1)
-            history.append(
-                {
-                    "phase": number + 1,
-                    "epoch": epoch + 1,
-                    "loss": float(np.mean(losses)),
-                    **figures,
-                    "seconds": seconds,
-                }
-            )
-            _write_history(history, work / HISTORY)
-            print(recipe.name, {k: round(v, 4) for k, v in history[-1].items()}, flush=True)
-            if last and figures["auc"] > best:
-                best = figures["auc"]
-                torch.save(learner.average.module.state_dict(), work / BEST)
-            done = (number, epoch + 1)
-            checkpoint = {"learner": learner.state(), "best": best, "done": list(done), "history": history}
-            torch.save(checkpoint, work / "checkpoint.new")
-            (work / "checkpoint.new").replace(work / CHECKPOINT)
-    network.load_state_dict(torch.load(work / BEST, weights_only=True))
-    return network.eval()
+            figures = figures_of(logits, held.targets.numpy(), learner.positive, held.kinds)
+            loss, seconds = float(np.mean(losses)), round(time.monotonic() - began, 1)
+            row = {"phase": number + 1, "epoch": epoch + 1, "loss": loss, **figures, "seconds": seconds}
+            print(recipe.name, {name: round(value, 4) for name, value in row.items()}, flush=True)
+            progress.keep(learner, row, candidate=number == last)
+    learner.network.load_state_dict(progress.best_weights())
+    return learner.network.eval()
+
+
+def _begin(learner: Learner, films: FilmSet, given: Given, rng: np.random.Generator) -> int:
+    """Bring the network to where its training begins; returns the number of the first phase."""
+    recipe, network = learner.recipe, learner.network
+    if not given.onward and recipe.start == "scratch":
+        return 0
+    order = rng.permutation(len(films.targets))[:512]
+    batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
+    batches = [network_ready(batch, recipe.input, None) for batch in batches]
+    if given.onward:
+        _take_over(network, given.onward)
+        unfold(network, batches)
+    else:
+        if recipe.start == "teacher":
+            parent = given.teacher[1] if given.teacher else None
+            if not isinstance(network, KerasMirror) or not isinstance(parent, KerasMirror):
+                raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
+            grow(network, parent)
+        elif recipe.start == "origin":
+            if given.origin is None:
+                raise ValueError(f"{recipe.name} has no origin whose backbone it could take over")
+            stages(network).load_state_dict(stages(given.origin).state_dict())
+        recalibrate(network, batches)
+    learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
+    return len(recipe.phases) - 1 if given.onward else 0
 
 
 def _take_over(network: Network, weights: Path) -> None:
@@ -338,10 +337,3 @@ def _take_over(network: Network, weights: Path) -> None:
         keras_files.read(network, weights)
         return
     network.net.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})
-
-
-def _write_history(history: list[dict[str, Any]], path: Path) -> None:
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, history[0].keys())
-        writer.writeheader()
-        writer.writerows(history)

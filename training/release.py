@@ -24,9 +24,9 @@ from training.evaluate import (
     run,
     truth_of,
 )
-from training.loop import HISTORY
 from training.networks import KerasMirror, fold_to_half
 from training.networks import Network as TorchNetwork
+from training.progress import HISTORY
 from training.recipes import Recipe
 
 TWIN = "twin.xml"

@@ -207,14 +207,24 @@ def test_figures_of_an_epoch_are_of_the_positive_label(positive: int) -> None:
     odds = logits[:, positive] - logits[:, 1 - positive]
     truth = targets == positive
     assert positive_scores(logits, positive) == pytest.approx(1 / (1 + np.exp(-odds)), rel=1e-5)
-    assert figures_of(logits, targets, positive) == pytest.approx(
+    assert figures_of(logits, targets, positive, np.full(200, "")) == pytest.approx(
         {
             "accuracy": metrics.accuracy_score(truth, odds >= 0),
             "precision": metrics.precision_score(truth, odds >= 0),
             "recall": metrics.recall_score(truth, odds >= 0),
             "auc": metrics.roc_auc_score(truth, odds),
+            "auc_within": metrics.roc_auc_score(truth, odds),
         }
     )
+
+
+def test_a_network_that_tells_only_the_sources_apart_is_no_better_than_chance_within_them() -> None:
+    kinds = np.array(["a"] * 10 + ["b"] * 10 + ["c"] * 5)
+    targets = np.array([1] * 8 + [0] * 2 + [1] * 2 + [0] * 8 + [0] * 5)  # the third holds one label: it says nothing
+    logits = np.where(kinds == "a", 1.0, -1.0).astype(np.float32)[:, None]
+    figures = figures_of(logits, targets, 1, kinds)
+    assert figures["auc_within"] == pytest.approx(0.5)
+    assert figures["auc"] > 0.8
 
 
 def test_a_single_logit_is_the_log_odds() -> None:
