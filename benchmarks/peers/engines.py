@@ -3,6 +3,8 @@
 The probability is the network's own, not calibrated. The weights are those of record, the same file that our compiled
 twin was made from; ``check`` says whether an engine computes what the twin computes. Frameworks are imported by who
 asks for their engine, and by nobody else: a service with ONNX Runtime must not pay for TensorFlow.
+
+A network is named by its folder in ``weights/``, or by the path of such a folder elsewhere.
 """
 
 import os
@@ -122,7 +124,7 @@ def positive(logits: NDArray[np.float32], spec: ModelSpec) -> float:
 
 def onnx_file(model: str) -> Path:
     """The network in ONNX; exported by a process of its own if this is the first time that it is asked for."""
-    path = ONNX / f"{model}_{read_spec(model).weights.sha256[:16]}.onnx"
+    path = ONNX / f"{Path(model).name}_{read_spec(model).weights.sha256[:16]}.onnx"
     if not path.is_file():
         subprocess.run([sys.executable, "-m", "benchmarks.peers.export", model, str(path)], cwd=ROOT, check=True)
     return path
