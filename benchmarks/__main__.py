@@ -1,6 +1,8 @@
 """``python -m benchmarks NAME [--rounds N]`` measures one thing; without a name, all of them, one after the other."""
 
 import argparse
+import signal
+import sys
 from importlib import import_module
 
 from benchmarks.machine import describe
@@ -16,6 +18,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - set(NAMES):
         parser.error(f"there is no benchmark {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}")
+    # Told to end, it ends the services that it started, as it does when interrupted.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     describe()
     for name in chosen.names or NAMES:
         print(f"\n# {name}")
