@@ -21,7 +21,8 @@ CITATIONS = {
 STARTS = {
     "imagenet": "From ImageNet weights, in two phases: the new layer alone, then all but the backbone's first stages.",
     "teacher": "Starts as its teacher, a MobileNetV2 from ImageNet weights trained on the same films, grown to this "
-    "network's shape (after Chen et al. 2016, Net2Net); then two phases: the last layer alone, then the backbone.",
+    "network's shape (after Chen et al. 2016, Net2Net); its first stages stay as they are.",
+    "origin": "Its backbone starts as that of another task's network.",
     "scratch": "From random weights.",
 }
 
@@ -184,9 +185,14 @@ def _heat(rows: Mapping[str, Any]) -> list[str]:
 
 
 def _agreement(rows: Mapping[str, Any]) -> list[str]:
-    return [
+    films = (
         f"With `{rows['with']}`, the other reader, on {rows['films']} films of {rows['groups']} groups that neither "
-        f"was trained on: Cohen's kappa {_with_interval(rows, 'kappa')}. They disagree on {rows['disagree']} of them; "
+        "was trained on: "
+    )
+    if rows["kappa"] is None:
+        return [f"{films}both say the same of every one, so that Cohen's kappa is not defined.", ""]
+    return [
+        f"{films}Cohen's kappa {_with_interval(rows, 'kappa')}. They disagree on {rows['disagree']} of them; "
         f"this one is right on {rows['right_where_they_agree']} where they agree and on "
         f"{rows['right_where_they_disagree']} where they do not.",
         "",

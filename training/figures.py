@@ -119,14 +119,18 @@ def errors_by(kinds: list[str], decided: Truth, truth: Truth) -> dict[str, dict[
 
 
 def agreement(first: Truth, second: Truth, truth: Truth, groups: Groups) -> dict[str, Any]:
-    """Two readers on the same films: Cohen's kappa with its interval, and what a disagreement says."""
-    apart = first != second
-    low, high = interval(lambda rows: _kappa(first[rows], second[rows]), groups)
+    """Two readers on the same films: Cohen's kappa with its interval, and what a disagreement says.
+
+    Both are None where the two say the same of every film.
+    """
+    apart, kappa = first != second, _kappa(first, second)
+    known = not np.isnan(kappa)
+    ends = interval(lambda rows: _kappa(first[rows], second[rows]), groups) if known else ()
     return {
         "films": len(truth),
         "groups": len(set(groups)),
-        "kappa": _round(_kappa(first, second)),
-        "kappa_95": [_round(low), _round(high)],
+        "kappa": _round(kappa) if known else None,
+        "kappa_95": [_round(end) for end in ends] or None,
         "disagree": _round(apart.mean()),
         "right_where_they_agree": _round((first == truth)[~apart].mean()),
         "right_where_they_disagree": _round((first == truth)[apart].mean()) if apart.any() else None,

@@ -14,6 +14,7 @@ from training.recipes import Recipe
 
 HINTS: dict[tuple[str, str], tuple[tuple[int, int], ...]] = {
     ("resnet18", "mobilenet_v2"): ((1, 3), (2, 6), (3, 13), (4, 17)),
+    ("efficientnet_b0", "mobilenet_v2"): ((2, 3), (3, 6), (5, 13), (7, 17)),
 }
 """By pupil and teacher: the pupil's stage and the teacher's of the same stride, at strides 4, 8, 16 and 32."""
 

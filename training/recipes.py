@@ -98,6 +98,7 @@ TYPE_FLAGS_OUT = {"not_radiograph", "not_limb", "wrong_class", "unreadable", "no
 _FRACTURES = Recipe(
     name="bone_fracture",
     title="Bone fracture",
+    version="1.1.0",
     collection="bone_fracture",
     framework="keras",
     weights_file="model.keras",
@@ -105,12 +106,12 @@ _FRACTURES = Recipe(
     labels=("fracture", "normal"),
     positive="fracture",
     # Keras' EfficientNet scales 0..255 itself, so the windowed film is handed over in that range.
-    input=InputSpec(224, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+    input=InputSpec(320, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     activation="sigmoid",
     pooling="logsumexp",
-    phases=(Phase(1, 1e-3, -1), Phase(8, 5e-4, 2)),
+    phases=(Phase(5, 1e-3, 2, crop=192), Phase(4, 4e-4, 2)),
     scope="limb",
-    data=(FRACATLAS, IMAGENET_TEACHER),
+    data=(FRACATLAS, IMAGENET_TEACHER, *map("{}, without its labels".format, (BONE_BREAK, SCIENCE_RESEARCH))),
     licence="MIT",
     reads="radiographs of hands, legs, hips and shoulders, one view at a time",
     limits=(
@@ -123,6 +124,7 @@ _FRACTURES = Recipe(
     box_weight=1.0,
     teacher="fracture_teacher",
     distil_weight=1.0,
+    also=("fracture_type",),
     start="teacher",
 )
 
@@ -130,11 +132,13 @@ _FRACTURE_TEACHER = replace(
     _FRACTURES,
     name="fracture_teacher",
     title="Teacher of the fracture networks",
+    version="1.0.0",
     architecture="mobilenet_v2",
-    input=InputSpec(224, "pad"),
-    phases=(Phase(1, 2e-3, -1), Phase(12, 6e-4, 4)),
+    input=InputSpec(320, "pad"),
+    phases=(Phase(12, 6e-4, 4),),
     teacher=None,
     distil_weight=0.0,
+    also=(),
     start="imagenet",
 )
 
@@ -146,7 +150,6 @@ RECIPES: dict[str, Recipe] = {
             _FRACTURES,
             name="fracture_detection",
             title="Fracture, second reader",
-            version="1.1.0",
             framework="torch",
             weights_file="model.pth",
             architecture="resnet18",
@@ -157,8 +160,6 @@ RECIPES: dict[str, Recipe] = {
             activation="softmax",
             phases=(Phase(22, 2e-3, 0, crop=192), Phase(7, 3e-4, 0)),
             start="scratch",
-            data=(FRACATLAS, IMAGENET_TEACHER, *map("{}, without its labels".format, (BONE_BREAK, SCIENCE_RESEARCH))),
-            also=("fracture_type",),
             teacher="second_fracture_teacher",
             seed=1,
         ),
@@ -166,7 +167,6 @@ RECIPES: dict[str, Recipe] = {
         replace(
             _FRACTURE_TEACHER,
             name="second_fracture_teacher",
-            input=InputSpec(320, "pad"),
             phases=(Phase(1, 2e-3, -1), Phase(10, 6e-4, 4)),
             seed=1,
         ),

@@ -196,6 +196,13 @@ def test_agreement_of_a_case_done_by_hand() -> None:
     assert result["right_where_they_disagree"] == round(1 / 3, 4)
 
 
+def test_two_readers_who_say_the_same_of_every_film_have_no_kappa() -> None:
+    said, truth = np.ones(4, dtype=bool), np.array([1, 1, 0, 1], dtype=bool)
+    result = agreement(said, said, truth, list("abcd"))
+    assert result["kappa"] is result["kappa_95"] is result["right_where_they_disagree"] is None
+    assert (result["disagree"], result["right_where_they_agree"]) == (0, 0.75)
+
+
 # While training
 
 

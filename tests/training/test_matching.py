@@ -14,18 +14,20 @@ from training.augment import crops, mixed
 from training.collections import load, split
 from training.evaluate import examples_of
 from training.matching import Matching
-from training.networks import Network, build
+from training.networks import KerasMirror, Network, build, stages
 from training.recipes import RECIPES, Phase, Recipe
 from training.train import also_shown
 
 PUPIL, TEACHER = RECIPES["fracture_detection"], RECIPES["second_fracture_teacher"]
 
 
-@pytest.fixture
-def pair() -> tuple[Network, Network, Matching]:
+@pytest.fixture(params=["fracture_detection", "bone_fracture"])
+def pair(request: pytest.FixtureRequest) -> tuple[Network, Network, Matching]:
     torch.manual_seed(0)
-    network, teacher = build(PUPIL, None), build(TEACHER, None)
-    return network, teacher.eval(), Matching(PUPIL, network, TEACHER, teacher)
+    pupil = RECIPES[request.param]
+    known = RECIPES[pupil.teacher or ""]
+    network, teacher = build(pupil, None), build(known, None)
+    return network, teacher.eval(), Matching(pupil, network, known, teacher)
 
 
 def loss_of(pair: tuple[Network, Network, Matching], films: Tensor) -> Tensor:
@@ -57,8 +59,9 @@ def test_maps_and_what_is_made_of_them_are_the_whole_network(name: str) -> None:
 def test_every_depth_and_the_answer_are_taught(pair: tuple[Network, Network, Matching]) -> None:
     network, _, matching = pair
     loss_of(pair, torch.rand(4, 3, 64, 64)).backward()
-    taught = [*matching.hints, matching.adapter, network.net.conv1, network.net.layer4, network.net.fc]  # type: ignore[union-attr]
-    for part in taught:
+    first, *_, last = stages(network).children()
+    head = network.evidence if isinstance(network, KerasMirror) else network.net.fc  # type: ignore[union-attr]
+    for part in (*matching.hints, matching.adapter, first, last, head):
         assert all(p.grad is not None and float(p.grad.abs().sum()) > 0 for p in part.parameters())
 
 
