@@ -59,16 +59,13 @@ def _compared(model: Path, names: tuple[str, ...], rounds: int | None) -> list[R
     calls = {name: partial(engine, film) for name, engine in engines.items()}
     seconds = alternating(calls, rounds or 400, warm_up=20)
     spreads = {name: Spread.of(each) for name, each in seconds.items()}
-    bars(spreads, f"{spec.architecture}, one film of {spec.input.size} px, forward", f"forward_{_stem(spec)}")
     what = {"model": spec.name, "size": spec.input.size}
+    title = f"{spec.architecture}, one film of {spec.input.size} px, forward"
+    bars(spreads, title, f"forward_{spec.name}_{spec.input.size}")
     return [
         {**what, "contestant": name, **spread.row(), "times_ours": round(ratio(seconds[name], seconds[OURS]), 3)}
         for name, spread in spreads.items()
     ]
-
-
-def _stem(spec: ModelSpec) -> str:
-    return f"{spec.name}_{spec.input.size}"
 
 
 def _at_usual_size(model: str, folder: Path) -> Path:
