@@ -37,8 +37,7 @@ def test_positions_weigh_as_they_were_pooled() -> None:
     ramp = np.tile(np.linspace(-3, 3, 28), (28, 1))
     pooled = made_finding("bone_fracture", 1.0, evidence=ramp, grey=np.zeros((280, 280), np.uint8))
     averaged = made_finding("pneumonia", 1.0, evidence=ramp, grey=np.zeros((280, 280), np.uint8))
-    centre = (pooled.spec.input.size // 2,) * 2
-    middle = heatmap.heat(pooled)[centre], heatmap.heat(averaged)[centre]
+    middle = [values[len(values) // 2, len(values) // 2] for values in map(heatmap.heat, (pooled, averaged))]
     assert pooled.spec.pooling == "logsumexp"
     assert middle[0] == pytest.approx((np.exp(-3) - np.exp(-6)) / (1 - np.exp(-6)), rel=0.1)
     assert averaged.spec.pooling == "mean"

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -14,12 +15,21 @@ from tests.security import doors, patient
 
 
 @pytest.fixture
+def hung_up() -> Iterator[None]:
+    """SIGHUP reaches the app also where the tests run under nohup, which has it ignored, and what they start with it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture
 def folder(tmp_path: Path) -> Path:
     if not (ROOT / "weights" / "scope" / "spec.json").is_file():
         pytest.skip("weights/ is not here, and these tests ask the shipped models")
     return tmp_path
 
 
+@pytest.mark.usefixtures("hung_up")
 def test_what_a_killed_app_left_is_gone_at_the_next_start_and_nothing_is_left_by_that(folder: Path) -> None:
     with running_space(folder) as killed, httpx.Client(base_url=killed.url) as http:
         doors.uploaded(http, patient.film(), patient.FILE_NAME)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from predictors.spec import InputSpec
 from tests.training.conftest import draw, write_manifest
 from training import collections
 from training.collections import Example, load, load_scope, split
@@ -159,8 +160,8 @@ def test_fracatlas_boxes_become_fractions(fracatlas: Path) -> None:
 
 
 def test_boxes_become_a_mask_over_the_padded_square(fracatlas: Path) -> None:
-    recipe = RECIPES["bone_fracture"]
-    fractured, normal = masks_of(load(fracatlas, "bone_fracture"), recipe.input)
+    spec = InputSpec(224, "pad")
+    fractured, normal = masks_of(load(fracatlas, "bone_fracture"), spec)
     # 200 x 400 in a square of 224 is 112 x 224 from column 56 on; the first box is 84..140 x 56..78.4 of it.
     rows, columns = slice(56 // MASK_STRIDE, 80 // MASK_STRIDE), slice(80 // MASK_STRIDE, 144 // MASK_STRIDE)
     assert fractured.shape == (224 // MASK_STRIDE, 224 // MASK_STRIDE)
