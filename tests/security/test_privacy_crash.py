@@ -16,7 +16,7 @@ from tests.security import doors, patient
 
 @pytest.fixture
 def hung_up() -> Iterator[None]:
-    """SIGHUP reaches the app also where the tests run under nohup, which has it ignored, and what they start with it."""
+    """SIGHUP reaches the app also where the tests run under nohup, which has it ignored by all that it starts."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
