@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 import torch
-from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
 CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.csv"
@@ -16,10 +15,6 @@ class Resumable(Protocol):
     """What learns: ``training.loop.Learner``."""
 
     average: AveragedModel
-
-    @property
-    def network(self) -> nn.Module:
-        """What is trained."""
 
     def state(self) -> dict[str, Any]:
         """Everything that a resumed training needs."""
@@ -53,11 +48,7 @@ class Progress:
         """Bring ``learner``, which has just started ``phase``, to where it stopped; returns the first epoch to do."""
         if self.learner is None or phase != self.phase:
             return 0
-        if self.epochs:
-            learner.restore(self.learner)
-        else:
-            learner.network.load_state_dict(self.learner["network"])
-            learner.average.load_state_dict(self.learner["average"])
+        learner.restore(self.learner)
         return self.epochs
 
     def keep(self, learner: Resumable, row: dict[str, Any], candidate: bool) -> None:
