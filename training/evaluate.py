@@ -24,14 +24,16 @@ from predictors.probability import log_odds, probabilities
 from predictors.runtime import Network, default_cache, load_network
 from predictors.scope import inverted, sight
 from predictors.spec import ModelSpec
+from training.body import Mask, body_of
 from training.calibrate import Scores, Truth
 from training.card import write_card
 from training.collections import Example, from_chest_xray, load, load_scope, split
 from training.figures import auroc_by, errors_by, figures
 from training.films import film_of
-from training.heat import Mask, body_of, outside_body, peak_in_box, share
+from training.heat import outside_body, peak_in_box, share
 from training.pictures import draw
 from training.recipes import RECIPES, Recipe
+from training.shortcuts import auroc_by_part
 
 FACTS = ("body_part", "view", "age", "scanner", "finding", "subtype", "label_quality")
 """Columns of a manifest by which the figures are told apart, where they hold a few values."""
@@ -58,7 +60,7 @@ def run(network: Network, spec: ModelSpec, examples: Sequence[Example]) -> Outpu
         logits.append(output.logits)
         evidence.append(output.evidence)
         sizes.append((film.width, film.height))
-        bodies.append(body_of(film))
+        bodies.append(body_of(film, spec.scope))
     return Outputs(np.stack(logits), np.stack(evidence), sizes, bodies)
 
 
@@ -186,11 +188,14 @@ def examples_of(recipe: Recipe, data: Path) -> list[Example]:
     return [example for example in examples if recipe.keep(example)]
 
 
-def evaluated(spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs) -> dict[str, Any]:
+def evaluated(
+    network: Network, spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs
+) -> dict[str, Any]:
     """The figures of any network: two labels, or the scope guard's."""
     if len(spec.labels) > 2:
         return measure_scope(spec, examples, outputs)
-    return measure(spec, recipe, examples, outputs)
+    by_part = auroc_by_part(network, spec, examples, truth_of(examples, recipe))
+    return measure(spec, recipe, examples, outputs) | {"auroc_by_part_shown": by_part}
 
 
 def pictures_of(spec: ModelSpec, recipe: Recipe, examples: Sequence[Example], outputs: Outputs, out: Path) -> None:
@@ -226,8 +231,9 @@ def main() -> None:
         examples = examples_of(recipe, arguments.data)
     if arguments.films == "validation":
         _, examples = split(examples, recipe.seed)
-    outputs = run(load_network(spec, folder, default_cache()), spec, examples)
-    result = evaluated(spec, recipe, examples, outputs)
+    network = load_network(spec, folder, default_cache())
+    outputs = run(network, spec, examples)
+    result = evaluated(network, spec, recipe, examples, outputs)
     print(json.dumps(result, indent=2))
     if arguments.pictures:
         pictures_of(spec, recipe, examples, outputs, arguments.pictures)

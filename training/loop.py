@@ -24,12 +24,14 @@ from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from predictors.spec import InputSpec
-from training.augment import augment, crops, mixed
+from training.augment import augment, crops, elsewhere, mixed
+from training.body import breast
 from training.collections import Example
 from training.films import masks_of, planes_of
 from training.grow import grow
 from training.matching import Matching, margin
 from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, stages, unfold
+from training.precision import autocast
 from training.progress import Progress
 from training.recipes import Phase, Recipe
 
@@ -40,7 +42,8 @@ AVERAGE_DECAY = 0.99
 class FilmSet:
     """Films in memory: planes [N, C, H, W] float16, class indices [N], weights [N], box masks [N, 1, h, w].
 
-    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone.
+    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone. ``bodies``
+    [N, 1, h, w] say where the breast lies, if what lies beside it is to be exchanged.
     """
 
     planes: Tensor
@@ -48,6 +51,7 @@ class FilmSet:
     weights: Tensor
     masks: Tensor | None
     kinds: NDArray[np.str_]
+    bodies: Tensor | None = None
 
     @classmethod
     def read(cls, examples: list[Example], recipe: Recipe, cache: Path) -> "FilmSet":
@@ -55,12 +59,18 @@ class FilmSet:
         planes = _planes(examples, recipe, cache)
         masks = torch.from_numpy(masks_of(examples, recipe.input)).unsqueeze(1) if recipe.box_weight else None
         targets = torch.tensor(targets_of(examples, recipe))
-        return cls(planes, targets, weights_of(examples, recipe), masks, np.array(kinds_of(examples, recipe)))
+        kinds = np.array(kinds_of(examples, recipe))
+        bodies = _breasts(planes) if recipe.augmentation.elsewhere else None
+        return cls(planes, targets, weights_of(examples, recipe), masks, kinds, bodies)
 
 
 def _planes(examples: Sequence[Example], recipe: Recipe, cache: Path) -> Tensor:
     planes = torch.from_numpy(planes_of(examples, recipe.input, cache))
     return planes.unsqueeze(1) if planes.ndim == 3 else planes.permute(0, 3, 1, 2)
+
+
+def _breasts(planes: Tensor) -> Tensor:
+    return torch.from_numpy(np.stack([breast(plane.numpy()) for plane in planes[:, 0]])).unsqueeze(1)
 
 
 def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
@@ -121,8 +131,11 @@ class Learner:
 
     def step(self, films: FilmSet, rows: Tensor, size: int | None) -> float:
         """One step on the labelled films at ``rows``; returns the loss."""
+        planes = films.planes[rows].float()
+        if films.bodies is not None:
+            planes = elsewhere(planes, films.bodies[rows], self.recipe.augmentation.elsewhere)
         planes, masks = augment(
-            films.planes[rows].float(),
+            planes,
             films.masks[rows].float() if films.masks is not None else None,
             self.recipe.augmentation,
         )
@@ -139,7 +152,7 @@ class Learner:
 
     def _seen(self, planes: Tensor, size: int | None) -> tuple[Outputs, Tensor]:
         """What the network says of ``planes``, and how far from the teacher that is."""
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             given = network_ready(planes, self.recipe.input, size)
             if self.teacher is None or self.matching is None:
                 return self.network(given), torch.zeros(())
@@ -201,7 +214,7 @@ def logits_of(network: nn.Module, films: FilmSet, spec: InputSpec, size: int | N
     parts = []
     for start in range(0, len(films.targets), 64):
         batch = network_ready(films.planes[start : start + 64].float(), spec, size)
-        with torch.autocast("cpu", torch.bfloat16):
+        with autocast():
             parts.append(network(batch)[0].float())
     return torch.cat(parts).numpy()
 
@@ -219,19 +232,21 @@ def figures_of(
 ) -> dict[str, float]:
     """Accuracy, precision and recall of the positive label at 0.5, its AUC, and its AUC within the ``kinds``.
 
-    Within: the mean over the kinds that hold both labels. Where sources differ in their share of the label, the AUC
-    of all films together is mostly how well a network tells the sources apart.
+    Within: over all pairs of a positive and a negative film of the same kind, so that a kind of a few films counts
+    little. Where sources differ in their share of the label, the AUC of all films together is mostly how well a
+    network tells the sources apart.
     """
     scores, truth = positive_scores(logits, positive), targets == positive
     pooled = float(roc_auc_score(truth, scores))
     mixed_kinds = [rows for rows in (kinds == kind for kind in np.unique(kinds)) if 0 < truth[rows].mean() < 1]
-    within = [float(roc_auc_score(truth[rows], scores[rows])) for rows in mixed_kinds]
+    within = [roc_auc_score(truth[rows], scores[rows]) for rows in mixed_kinds]
+    pairs = [int(truth[rows].sum() * (~truth[rows]).sum()) for rows in mixed_kinds]
     return {
         "accuracy": float(accuracy_score(truth, scores >= 0.5)),
         "precision": float(precision_score(truth, scores >= 0.5, zero_division=0)),
         "recall": float(recall_score(truth, scores >= 0.5, zero_division=0)),
         "auc": pooled,
-        "auc_within": float(np.mean(within)) if within else pooled,
+        "auc_within": float(np.average(within, weights=pairs)) if within else pooled,
     }
 
 

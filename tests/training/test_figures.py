@@ -234,5 +234,12 @@ def test_a_network_that_tells_only_the_sources_apart_is_no_better_than_chance_wi
     assert figures["auc"] > 0.8
 
 
+def test_a_kind_of_few_films_counts_little_within() -> None:
+    kinds = np.array(["many"] * 40 + ["few"] * 4)
+    targets = np.array([0] * 20 + [1] * 20 + [0, 0, 1, 1])
+    logits = np.where(kinds == "many", targets, 1 - targets).astype(np.float32)[:, None]  # right, and wrong on the few
+    assert figures_of(logits, targets, 1, kinds)["auc_within"] == pytest.approx(400 / 404)
+
+
 def test_a_single_logit_is_the_log_odds() -> None:
     assert positive_scores(np.array([[0.0], [np.log(3)]], np.float32), 1) == pytest.approx([0.5, 0.75])

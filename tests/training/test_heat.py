@@ -1,19 +1,12 @@
 """Where heat maps point, on maps and films drawn for it."""
 
 import numpy as np
-import pytest
 
 from predictors.image import Radiograph
 from tests.predictors.conftest import made_finding
-from training.heat import GRID, body_of, outside_body, peak_in_box, share
-
-
-def film_with_letters() -> np.ndarray:
-    """A bright limb down the middle third, with a letter in the upper left corner."""
-    grey = np.full((320, 320), 5, np.uint8)
-    grey[:, 107:213] = 150
-    grey[20:34, 20:32] = 250
-    return grey
+from tests.training.test_body import film_with_letters
+from training.body import body_of
+from training.heat import outside_body, peak_in_box, share
 
 
 def spot(row: int, column: int) -> np.ndarray:
@@ -22,27 +15,9 @@ def spot(row: int, column: int) -> np.ndarray:
     return np.asarray(16 * np.exp(-((rows - row) ** 2 + (columns - column) ** 2) / 2) - 8)
 
 
-def test_the_body_is_what_is_bright_and_large() -> None:
-    body = body_of(Radiograph(film_with_letters(), None, "PNG"))
-    assert body.shape == (GRID, GRID)
-    assert body[:, GRID // 2].all()
-    assert not body[:, : GRID // 4].any()
-    assert body.mean() == pytest.approx(1 / 3, abs=0.03)
-
-
-def test_a_hole_in_the_body_is_body() -> None:
-    grey = film_with_letters()
-    grey[140:160, 150:170] = 5
-    assert np.array_equal(body_of(Radiograph(grey, None, "PNG")), body_of(Radiograph(film_with_letters(), None, "PNG")))
-
-
-def test_a_blank_film_is_all_body() -> None:
-    assert body_of(Radiograph(np.zeros((50, 50), np.uint8), None, "PNG")).all()
-
-
 def test_heat_on_a_letter_lies_outside_and_heat_on_the_limb_does_not() -> None:
     grey = film_with_letters()
-    body = body_of(Radiograph(grey, None, "PNG"))
+    body = body_of(Radiograph(grey, None, "PNG"), "limb")
     on_letter = made_finding("bone_fracture", 0.9, evidence=spot(1, 1), grey=grey)
     on_limb = made_finding("bone_fracture", 0.9, evidence=spot(8, 8), grey=grey)
     assert outside_body(on_letter, body) > 0.95
