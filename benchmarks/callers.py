@@ -32,7 +32,7 @@ Measured = dict[tuple[str, str, int], list[Crowd]]
 
 
 def run(rounds: int | None = None, callers: Sequence[int] = CALLERS, seconds: float = SECONDS) -> None:
-    """Measure every number of callers at every contestant; ``results/callers.csv`` and two charts a network."""
+    """Measure every number of callers at every contestant; ``callers.csv`` and two charts a network."""
     # That our callers are clients of their own, between whom it is fair: it believes their X-Forwarded-For.
     os.environ["SECOND_LOOK_TRUSTED_PROXIES"] = "127.0.0.1"
     measured: Measured = defaultdict(list)

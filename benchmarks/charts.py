@@ -9,14 +9,15 @@ mpl.use("Agg")
 
 import matplotlib.pyplot as plt
 
-from benchmarks.measure import RESULTS, Spread
+from benchmarks.machine import results
+from benchmarks.measure import Spread
 
 OURS = "second_look"
 """The contestant that is drawn in black."""
 
 
 def bars(spreads: Mapping[str, Spread], title: str, name: str) -> Path:
-    """``results/<name>.png``: each contestant's median in milliseconds, from the fastest, with its quartiles."""
+    """``<name>.png``: each contestant's median in milliseconds, from the fastest, with its quartiles."""
     order = sorted(spreads, key=lambda contestant: spreads[contestant].median, reverse=True)
     medians = [spreads[contestant].median for contestant in order]
     reach = [
@@ -41,7 +42,7 @@ def lines(
     log_x: bool = False,
     log_y: bool = False,
 ) -> Path:
-    """``results/<name>.png``: a line a contestant, over what grows."""
+    """``<name>.png``: a line a contestant, over what grows."""
     figure, axis = plt.subplots(figsize=(9.5, 4.5))
     for contestant, points in series.items():
         ours = {"color": "black", "linewidth": 2.5} if contestant.startswith(OURS) else {}
@@ -61,8 +62,8 @@ def lines(
 
 
 def _saved(figure: plt.Figure, name: str) -> Path:
-    path = RESULTS / f"{name}.png"
-    path.parent.mkdir(exist_ok=True)
+    path = results() / f"{name}.png"
+    path.parent.mkdir(parents=True, exist_ok=True)
     figure.tight_layout()
     figure.savefig(path, dpi=80)
     plt.close(figure)

@@ -42,7 +42,7 @@ class Door:
 
 
 def run(rounds: int | None = None) -> None:
-    """Measure every door; ``results/doors.csv`` and its chart."""
+    """Measure every door; ``doors.csv`` and its chart."""
     with ExitStack() as held, tempfile.TemporaryDirectory() as folder:
         in_process = held.enter_context(_in_process())
         no_ops, doors = _connected(held, Path(folder))

@@ -2,7 +2,7 @@
 
 The least: Pillow decodes to grey, Pillow resizes with the same filter, OpenVINO runs the network. We also decode in a
 process that may crash, ask the scope guard, measure the window, pad, calibrate and make the answer's JSON. How much of
-our time each of these takes stands in ``results/stages.csv``.
+our time each of these takes stands in ``stages.csv``.
 """
 
 import io
@@ -31,7 +31,7 @@ SIDES = (256, 512, 1024, 1536, 2048, 3072, 4096)
 
 
 def run(rounds: int | None = None) -> None:
-    """Write ``results/file.csv``, ``stages.csv`` and ``sizes.csv``, with their charts."""
+    """Write ``file.csv``, ``stages.csv`` and ``sizes.csv``, with their charts."""
     decoder = Decoder(1)
     decoder.start()
     try:

@@ -31,7 +31,7 @@ OURS, BARE, BARE_BFLOAT16 = "second_look", "bare OpenVINO", "bare OpenVINO, bflo
 
 
 def run(rounds: int | None = None) -> None:
-    """Write ``results/forward.csv`` and a chart a network."""
+    """Write ``forward.csv`` and a chart a network."""
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             *_compared(_at_usual_size("bone_fracture", Path(folder)), KERAS, rounds),

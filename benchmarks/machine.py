@@ -1,12 +1,11 @@
-"""What the figures were measured on: results without their machine mean little."""
+"""What the figures were measured on: results without their machine mean little, and lie in a folder of its name."""
 
 import json
 import os
 import platform
+import re
 from importlib.metadata import version
 from pathlib import Path
-
-from benchmarks.measure import RESULTS
 
 PACKAGES = (
     "openvino", "numpy", "pillow", "gradio", "fastapi", "uvicorn", "tensorflow-cpu", "keras", "torch",
@@ -14,10 +13,20 @@ PACKAGES = (
 )  # fmt: skip
 
 PRECISIONS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
+"""From the narrowest to the widest."""
+
+UNTELLING = ("r", "tm", "cpu", "processor")
+"""Words of a processor's name that every processor's has."""
+
+
+def results() -> Path:
+    """The folder of this kind of machine: its processor and the widest of its ``PRECISIONS``."""
+    words = re.findall(r"[a-z0-9]+", f"{_cpu('model name')} {(_flags() or ['plain'])[-1].partition('_')[0]}".lower())
+    return Path(__file__).parent / "results" / "-".join(word for word in words if word not in UNTELLING)
 
 
 def describe() -> None:
-    """Write ``results/machine.json``: processor, cores, memory, versions."""
+    """Write ``machine.json`` into ``results``: processor, cores, memory, versions."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     machine = {
         "processor": _cpu("model name"),
@@ -28,8 +37,8 @@ def describe() -> None:
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "machine.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
+    results().mkdir(parents=True, exist_ok=True)
+    (results() / "machine.json").write_text(json.dumps(machine, indent=2) + "\n", encoding="utf-8")
 
 
 def _flags() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 from tqdm import tqdm
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.machine import results
 
 Row = dict[str, Any]
 Seconds = list[float]
@@ -88,10 +88,10 @@ def show(rows: Sequence[Row]) -> None:
 
 
 def write(rows: Iterable[Row], name: str) -> Path:
-    """``results/<name>.csv`` with ``rows``; returns its path."""
+    """``<name>.csv`` with ``rows`` among this machine's ``results``; returns its path."""
     rows = list(rows)
-    path = RESULTS / f"{name}.csv"
-    path.parent.mkdir(exist_ok=True)
+    path = results() / f"{name}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(column for row in rows for column in row))
     with path.open("w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, columns, lineterminator="\n")

@@ -31,7 +31,7 @@ SETTLING = 2.0
 
 
 def run(rounds: int | None = None, between: int = BETWEEN) -> None:
-    """Both measurements; ``results/memory.csv`` and ``results/memory_growth.csv`` with its chart.
+    """Both measurements; ``memory.csv`` and ``memory_growth.csv`` with its chart.
 
     ``rounds`` is how often memory is read during the requests, so that it says after how many they end.
     """

@@ -36,7 +36,7 @@ class Found(NamedTuple):
 
 
 def run(rounds: int | None = None, films: int = FILMS) -> None:
-    """Measure one to five models; ``results/models.csv`` and three charts."""
+    """Measure one to five models; ``models.csv`` and three charts."""
     chance = random.Random(0)
     numbers = range(1, len(MODELS) + 1)
     found: dict[int, list[Found]] = {number: [] for number in numbers}

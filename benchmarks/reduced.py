@@ -32,7 +32,7 @@ AT_ONCE = float(1 << 20)
 
 
 def run(rounds: int | None = None) -> None:
-    """Write ``results/reduced.csv``: ``rounds`` films a network and size."""
+    """Write ``reduced.csv``: ``rounds`` films a network and size."""
     films = Path(os.environ["SECOND_LOOK_FILMS"])
     service = Service.open(WEIGHTS)
     rows: list[Row] = []

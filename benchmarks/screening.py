@@ -29,7 +29,7 @@ CORES = 2
 
 
 def run(rounds: int | None = None) -> None:
-    """Write ``results/screening.csv``: films a second, the two in turn."""
+    """Write ``screening.csv``: films a second, the two in turn."""
     with _folder(FILMS) as films:
         rows: list[Row] = []
         for turn in range(rounds or 3):

@@ -40,7 +40,7 @@ Started = dict[tuple[str, str, str], Seconds]
 
 
 def run(rounds: int | None = None, contestants: tuple[str, ...] = WAKERS) -> None:
-    """Start every contestant again and again; ``results/wake.csv`` and a chart for each milestone that all reach."""
+    """Start every contestant again and again; ``wake.csv`` and a chart for each milestone that all reach."""
     known = Known((SIDE,))
     for name in contestants:  # once unmeasured: what is read comes into the cache, and what is exported is exported
         _woken(name, known)
