@@ -29,6 +29,7 @@ import openvino
 from numpy.typing import NDArray
 
 from predictors.errors import ModelUnavailable
+from predictors.kernels import fastest_here
 from predictors.spec import HubRecord, ModelSpec
 
 log = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ class Network:
     """
 
     def __init__(self, twin: Twin, spec: ModelSpec, hint: Hint = "LATENCY") -> None:
-        model = twin.model()
+        model = openvino.Core().read_model(fastest_here(twin.topology), twin.weights)
         model.reshape([1, spec.input.size, spec.input.size, 3])
         # Full precision: the default (bfloat16 where the CPU has it) would make the printed digits depend on the
         # machine. Answers matter more than the millisecond.
