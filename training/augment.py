@@ -64,20 +64,6 @@ def augment(planes: Tensor, masks: Tensor | None, plan: Augmentation) -> tuple[T
     return planes.clamp(0, 1), masks
 
 
-def elsewhere(planes: Tensor, bodies: Tensor, chance: float) -> Tensor:
-    """By ``chance``, what lies beside the body on planes [N, C, H, W] is what lies beside it on another of them.
-
-    Tape, letters, the digitiser's edges and the level of the air then say nothing of the label (after Xiao et al. 2021,
-    "Noise or Signal"). ``bodies`` [N, 1, h, w] are 1 where the body is. Where the other film has its own body, the
-    mean of what lies beside that fills the place.
-    """
-    inside = F.interpolate(bodies.float(), size=planes.shape[-2:], mode="bilinear", align_corners=False)
-    air = (planes * (1 - inside)).sum((2, 3), keepdim=True) / (1 - inside).sum((2, 3), keepdim=True).clamp_min(1)
-    others = torch.randperm(len(planes))
-    beside = planes[others] + inside[others] * (air - planes)[others]
-    return planes + _each(chance, len(planes)) * (1 - inside) * (beside - planes)
-
-
 def crops(planes: Tensor, side: int) -> Tensor:
     """A random square of ``side`` pixels out of each of the planes [N, C, H, W]."""
     count, _, height, width = planes.shape

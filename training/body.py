@@ -1,4 +1,4 @@
-"""Where the body lies on a film: a rough mask, for heat maps and for networks that should look there."""
+"""Where the body lies on a film: a rough mask, to tell what networks look at."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,11 +25,11 @@ def body_of(film: Radiograph, scope: Scope | None) -> Mask:
 
     A film on which nothing stands out is all body. Tables and collimator edges that touch the body count as body.
     """
-    return breast(film.grey8()) if scope == "mammogram" else _brighter_than_air(film.grey8())
+    return _breast(film.grey8()) if scope == "mammogram" else _brighter_than_air(film.grey8())
 
 
-def breast(grey: NDArray[np.generic]) -> Mask:
-    """The breast on a mammogram [H, W] of any range, with the muscle behind it: [GRID, GRID].
+def _breast(grey: NDArray[np.uint8]) -> Mask:
+    """The breast on a mammogram, with the muscle behind it.
 
     The air on a digitised film is grey, unlike the tape on it, and its level differs from scanner to scanner: it is
     the commonest level of the dark part (Otsu 1979), and the breast the largest patch that is brighter.
@@ -54,12 +54,11 @@ def _brighter_than_air(grey: NDArray[np.uint8]) -> Mask:
     return np.asarray(ndimage.binary_fill_holes(np.isin(patches, large)), np.bool_)
 
 
-def _cells(grey: NDArray[np.generic], resampling: Image.Resampling) -> NDArray[np.float64]:
+def _cells(grey: NDArray[np.uint8], resampling: Image.Resampling) -> NDArray[np.float64]:
     """The film on the grid, its window 0..1."""
-    picture = Image.fromarray(grey if grey.dtype == np.uint8 else grey.astype(np.float32))
-    cells = np.asarray(picture.resize((GRID, GRID), resampling), np.float64)
+    cells = np.asarray(Image.fromarray(grey).resize((GRID, GRID), resampling), np.float64)
     low, high = np.percentile(cells, [0.5, 99.5])
-    return np.asarray(np.clip((cells - low) / max(high - low, 1e-6), 0, 1))
+    return np.asarray(np.clip((cells - low) / max(high - low, 1.0), 0, 1))
 
 
 def _patches(cells: Mask) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -24,8 +24,7 @@ from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from predictors.spec import InputSpec
-from training.augment import augment, crops, elsewhere, mixed
-from training.body import breast
+from training.augment import augment, crops, mixed
 from training.collections import Example
 from training.films import masks_of, planes_of
 from training.grow import grow
@@ -42,8 +41,7 @@ AVERAGE_DECAY = 0.99
 class FilmSet:
     """Films in memory: planes [N, C, H, W] float16, class indices [N], weights [N], box masks [N, 1, h, w].
 
-    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone. ``bodies``
-    [N, 1, h, w] say where the breast lies, if what lies beside it is to be exchanged.
+    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone.
     """
 
     planes: Tensor
@@ -51,7 +49,6 @@ class FilmSet:
     weights: Tensor
     masks: Tensor | None
     kinds: NDArray[np.str_]
-    bodies: Tensor | None = None
 
     @classmethod
     def read(cls, examples: list[Example], recipe: Recipe, cache: Path) -> "FilmSet":
@@ -59,18 +56,12 @@ class FilmSet:
         planes = _planes(examples, recipe, cache)
         masks = torch.from_numpy(masks_of(examples, recipe.input)).unsqueeze(1) if recipe.box_weight else None
         targets = torch.tensor(targets_of(examples, recipe))
-        kinds = np.array(kinds_of(examples, recipe))
-        bodies = _breasts(planes) if recipe.augmentation.elsewhere else None
-        return cls(planes, targets, weights_of(examples, recipe), masks, kinds, bodies)
+        return cls(planes, targets, weights_of(examples, recipe), masks, np.array(kinds_of(examples, recipe)))
 
 
 def _planes(examples: Sequence[Example], recipe: Recipe, cache: Path) -> Tensor:
     planes = torch.from_numpy(planes_of(examples, recipe.input, cache))
     return planes.unsqueeze(1) if planes.ndim == 3 else planes.permute(0, 3, 1, 2)
-
-
-def _breasts(planes: Tensor) -> Tensor:
-    return torch.from_numpy(np.stack([breast(plane.numpy()) for plane in planes[:, 0]])).unsqueeze(1)
 
 
 def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
@@ -131,11 +122,8 @@ class Learner:
 
     def step(self, films: FilmSet, rows: Tensor, size: int | None) -> float:
         """One step on the labelled films at ``rows``; returns the loss."""
-        planes = films.planes[rows].float()
-        if films.bodies is not None:
-            planes = elsewhere(planes, films.bodies[rows], self.recipe.augmentation.elsewhere)
         planes, masks = augment(
-            planes,
+            films.planes[rows].float(),
             films.masks[rows].float() if films.masks is not None else None,
             self.recipe.augmentation,
         )

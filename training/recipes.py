@@ -43,7 +43,6 @@ class Augmentation:
     blur: float = 0.3  # probability
     erase: float = 0.25  # probability of one blanked rectangle
     grey: float = 0.0  # probability of dropping colour
-    elsewhere: float = 0.0  # probability that what lies beside the breast is another film's
 
 
 @dataclass(frozen=True)
@@ -201,7 +200,6 @@ RECIPES: dict[str, Recipe] = {
         Recipe(
             name="breast_cancer",
             title="Mammogram risk",
-            version="1.1.0",
             collection="breast_cancer",
             framework="keras",
             weights_file="model.keras",
@@ -211,7 +209,7 @@ RECIPES: dict[str, Recipe] = {
             input=InputSpec(288, "stretch"),
             activation="sigmoid",
             pooling="mean",
-            phases=(Phase(2, 2e-3, -1, size=224), Phase(6, 6e-4, 4, size=208), Phase(10, 4e-4, 4)),
+            phases=(Phase(2, 2e-3, -1), Phase(12, 6e-4, 4)),
             scope="mammogram",
             data=(DDSM, IMAGENET_START),
             licence=RESEARCH,
@@ -223,9 +221,7 @@ RECIPES: dict[str, Recipe] = {
             ),
             threshold_rule="likelier",
             balance="scanner",
-            augmentation=Augmentation(
-                rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1, elsewhere=0.7
-            ),
+            augmentation=Augmentation(rotate=12, flip_vertical=True, contrast=0.2, noise=0.01, blur=0.1, erase=0.1),
         ),
         Recipe(
             name="pneumonia",

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.augment import augment, elsewhere
+from training.augment import augment
 from training.recipes import RECIPES, Augmentation
 
 STILL = Augmentation(
@@ -148,45 +148,3 @@ def test_dropping_colour_makes_the_channels_equal() -> None:
     pictures = planes(channels=3)
     result = changed(with_only(grey=1.0), pictures)
     assert torch.allclose(result, pictures.mean(1, keepdim=True).expand_as(pictures), atol=1e-3)
-
-
-def levels_beside_bodies() -> tuple[Tensor, Tensor]:
-    """Eight films of one grey level each, 0.05 to 0.4, their bodies 0.5 brighter; and where these are."""
-    levels = torch.arange(1, 9).view(-1, 1, 1, 1) / 20
-    bodies = torch.zeros(8, 1, 12, 12)
-    bodies[:, :, 2:8, :6] = 1
-    inside = torch.nn.functional.interpolate(bodies, size=(48, 48), mode="bilinear", align_corners=False)
-    return levels + 0.5 * inside, bodies
-
-
-def test_the_body_stays_and_what_lies_beside_it_is_another_films() -> None:
-    films, bodies = levels_beside_bodies()
-    torch.manual_seed(0)
-    result = elsewhere(films, bodies, 1.0)
-    assert torch.allclose(result[:, :, 12:28, :20], films[:, :, 12:28, :20])  # well inside
-    beside, before = result[:, 0, :, 28:].flatten(1), films[:, 0, 0, -1]
-    assert torch.allclose(beside, beside[:, :1].expand_as(beside))  # all of it one film's
-    assert torch.allclose(beside[:, 0].sort().values, before)  # each one's once
-    assert not torch.allclose(beside[:, 0], before)
-
-
-def test_where_the_other_film_has_its_body_there_is_air() -> None:
-    films, bodies = levels_beside_bodies()
-    bodies[::2] = 0  # every other film's body is not known: all of it lies beside
-    films[::2] = 0.1
-    torch.manual_seed(0)
-    result = elsewhere(films, bodies, 1.0)
-    assert result[::2, :, 12:28, :20].max() < 0.45  # where the bodies of the others are 0.6 and more
-
-
-def test_what_lies_beside_the_body_stays_if_chance_says_so() -> None:
-    films, bodies = levels_beside_bodies()
-    assert torch.equal(elsewhere(films, bodies, 0.0), films)
-
-
-def test_about_so_many_films_as_chance_says_get_another_films_surroundings() -> None:
-    torch.manual_seed(1)
-    films = torch.rand(400, 1, 1, 1).expand(-1, 1, 24, 24).contiguous()
-    result = elsewhere(films, torch.zeros(400, 1, 8, 8), 0.7)
-    changed_films = ((result - films).abs().amax((1, 2, 3)) > 0).float().mean()
-    assert changed_films == pytest.approx(0.7, abs=0.08)
