@@ -217,6 +217,8 @@ RECIPES: dict[str, Recipe] = {
             limits=(
                 "Learnt from digitised films of the 1990s; expect a drop on digital mammography.",
                 "Every training film showed an abnormality, benign or malignant: it was not taught to screen.",
+                "What lies beside the breast (tape, letters, the film's ground) sways it about as much as the breast "
+                "does; elsewhere that will not help it.",
                 "Small calcifications are not visible at the network's input size.",
             ),
             threshold_rule="likelier",
