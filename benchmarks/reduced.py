@@ -17,6 +17,7 @@ from tqdm import tqdm
 from benchmarks.measure import Row, show, write
 from benchmarks.servers import WEIGHTS
 from predictors import image
+from predictors.header import MAX_PIXELS
 from predictors.image import read_film
 from predictors.preprocess import network_input
 from predictors.probability import probabilities
@@ -44,7 +45,7 @@ def run(rounds: int | None = None) -> None:
             batch = network_input(read_film(data), replace(spec.input, reducing_gap=reducing_gap))  # noqa: B023
             return probabilities(network(batch).logits, spec)[spec.positive]  # noqa: B023
 
-        paths = sorted(films.glob(pattern))
+        paths = [path for path in sorted(films.glob(pattern)) if _fits(path)]
         for side in SHORTER_SIDES:
             moved = []
             for path in tqdm(paths[:: max(1, len(paths) // (rounds or 40))], desc=f"{name} {side}", mininterval=2):
@@ -64,6 +65,12 @@ def run(rounds: int | None = None) -> None:
             )
     show(rows)
     write(rows, "reduced")
+
+
+def _fits(path: Path) -> bool:
+    """Whether the film is read at every size: one that is four times as long as wide is too large at the largest."""
+    with Image.open(path) as small:
+        return max(SHORTER_SIDES) ** 2 * max(small.size) <= MAX_PIXELS * min(small.size)
 
 
 def _enlarged(path: Path, side: int) -> bytes:
