@@ -7,6 +7,8 @@ import re
 from importlib.metadata import version
 from pathlib import Path
 
+from predictors.kernels import processor_flags
+
 PACKAGES = (
     "openvino", "numpy", "pillow", "gradio", "fastapi", "uvicorn", "tensorflow-cpu", "keras", "torch",
     "onnxruntime", "flask", "litserve", "bentoml",
@@ -42,7 +44,7 @@ def describe() -> None:
 
 
 def _flags() -> list[str]:
-    return [flag for flag in PRECISIONS if flag in _cpu("flags").split()]
+    return [flag for flag in PRECISIONS if flag in processor_flags()]
 
 
 def _cpu(about: str) -> str:
