@@ -20,7 +20,7 @@ from predictors.spec import ModelSpec
 from tests.training.conftest import draw_collection
 from training import loop, train
 from training.collections import load, split
-from training.evaluate import measure, run
+from training.evaluate import evaluated, run
 from training.networks import Network, build, fold_to_half
 from training.recipes import RECIPES, Augmentation, Phase, Recipe
 from training.release import save_weights
@@ -90,7 +90,7 @@ def assert_serving_answers_without_converting(
     _, val = split(load(data, recipe.collection), recipe.seed)
     assert not cache.exists()
     # The figures of the card are those of the shipped files, read again as the Space reads them.
-    again = measure(spec, recipe, val, run(network, spec, val))
+    again = evaluated(network, spec, recipe, val, run(network, spec, val))
     assert json.loads(json.dumps(again)) == spec.metrics["validation"]
     output = network(network_input(read_film(val[0].path), spec.input))
     assert output.logits.shape == (spec.outputs,)
