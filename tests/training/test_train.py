@@ -368,7 +368,9 @@ def test_a_collection_smaller_than_a_batch_is_learnt_whole(
 def test_a_bright_bar_is_learnt(recipe: Recipe, films: Any, tmp_path: Path) -> None:
     recipe = replace(recipe, phases=(Phase(10, 2e-3, 0),))
     loop.fit(recipe, *films, tmp_path)
-    assert float(history(tmp_path)[-1]["loss"]) < 0.6 * float(history(tmp_path)[0]["loss"])
+    losses = [float(row["loss"]) for row in history(tmp_path)]
+    # The median: with four steps an epoch, one batch of odd views can make an epoch's loss.
+    assert np.median(losses[-5:]) < 0.6 * losses[0]
     assert max(float(row["auc"]) for row in history(tmp_path)) >= 0.9
 
 
