@@ -84,8 +84,5 @@ def test_what_a_processor_can_do_is_not_known_everywhere(monkeypatch: pytest.Mon
     def missing(*_: object, **__: object) -> str:
         raise FileNotFoundError
 
-    kernels.processor_flags.cache_clear()
     monkeypatch.setattr(Path, "read_text", missing)
-    assert kernels.processor_flags() == frozenset()
-    monkeypatch.undo()
-    kernels.processor_flags.cache_clear()
+    assert kernels.processor_flags.__wrapped__() == frozenset()  # what is known of this one stays

@@ -1,5 +1,7 @@
 """bfloat16 is used where the processor has it, and only there."""
 
+from collections.abc import Iterator
+
 import openvino
 import pytest
 import torch
@@ -8,8 +10,10 @@ from training import precision
 
 
 @pytest.fixture(autouse=True)
-def asked_anew() -> None:
+def asked_anew() -> Iterator[None]:
     precision.has_bfloat16.cache_clear()
+    yield
+    precision.has_bfloat16.cache_clear()  # or the tests after it would compute as a pretended processor
 
 
 @pytest.mark.parametrize(
@@ -22,4 +26,3 @@ def test_a_product_is_computed_in_what_the_processor_has(
     with precision.autocast():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == expected
-    precision.has_bfloat16.cache_clear()
