@@ -22,7 +22,6 @@ STARTS = {
     "imagenet": "From ImageNet weights, in two phases: the new layer alone, then all but the backbone's first stages.",
     "teacher": "Starts as its teacher, a MobileNetV2 from ImageNet weights trained on the same films, grown to this "
     "network's shape (after Chen et al. 2016, Net2Net); its first stages stay as they are.",
-    "origin": "Its backbone starts as that of another task's network.",
     "scratch": "From random weights.",
 }
 

@@ -29,10 +29,11 @@ from training.collections import Example
 from training.films import masks_of, planes_of
 from training.grow import grow
 from training.matching import Matching, margin
-from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, stages, unfold
+from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, unfold
 from training.precision import autocast
 from training.progress import Progress
 from training.recipes import Phase, Recipe
+from training.record import read_weights
 
 AVERAGE_DECAY = 0.99
 
@@ -242,14 +243,13 @@ def figures_of(
 class Given:
     """What a training may begin as and learn from beside its own films.
 
-    ``backbones``: the folder of ImageNet starts. ``teacher``: the network that is matched. ``origin``: the network of
-    another task whose backbone is taken over. ``onward``: weights of record that an earlier training ended with, from
-    which only the last phase is trained. ``also``: films without labels, for phases with a crop.
+    ``backbones``: the folder of ImageNet starts. ``teacher``: the network that is matched. ``onward``: weights of
+    record that an earlier training ended with, from which only the last phase is trained. ``also``: films without
+    labels, for phases with a crop.
     """
 
     backbones: Path | None = None
     teacher: tuple[Recipe, Network] | None = None
-    origin: Network | None = None
     onward: Path | None = None
     also: Sequence[Example] = ()
 
@@ -316,7 +316,7 @@ def _begin(learner: Learner, films: FilmSet, given: Given, rng: np.random.Genera
     batches = [films.planes[torch.from_numpy(order[i : i + 64])].float() for i in range(0, len(order), 64)]
     batches = [network_ready(batch, recipe.input, None) for batch in batches]
     if given.onward:
-        _take_over(network, given.onward)
+        read_weights(network, given.onward)
         unfold(network, batches)
     else:
         if recipe.start == "teacher":
@@ -324,19 +324,6 @@ def _begin(learner: Learner, films: FilmSet, given: Given, rng: np.random.Genera
             if not isinstance(network, KerasMirror) or not isinstance(parent, KerasMirror):
                 raise ValueError(f"{recipe.name} has no teacher that it can be grown from")
             grow(network, parent)
-        elif recipe.start == "origin":
-            if given.origin is None:
-                raise ValueError(f"{recipe.name} has no origin whose backbone it could take over")
-            stages(network).load_state_dict(stages(given.origin).state_dict())
         recalibrate(network, batches)
     learner.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
     return len(recipe.phases) - 1 if given.onward else 0
-
-
-def _take_over(network: Network, weights: Path) -> None:
-    if isinstance(network, KerasMirror):
-        from training import keras_files
-
-        keras_files.read(network, weights)
-        return
-    network.net.load_state_dict({k: v.float() for k, v in torch.load(weights, weights_only=True).items()})

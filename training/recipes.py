@@ -78,8 +78,7 @@ class Recipe:
     teacher: str | None = None
     distil_weight: float = 0.0
     also: tuple[str, ...] = ()  # collections whose films are shown without their labels, to match the teacher on
-    start: Literal["imagenet", "teacher", "origin", "scratch"] = "imagenet"
-    origin: str | None = None  # the recipe of another task, trained first, whose backbone it takes over
+    start: Literal["imagenet", "teacher", "scratch"] = "imagenet"
 
 
 FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"

@@ -4,8 +4,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from predictors.convert import convert
 from predictors.probability import log_odds, probabilities
@@ -24,10 +22,11 @@ from training.evaluate import (
     run,
     truth_of,
 )
-from training.networks import KerasMirror, fold_to_half
 from training.networks import Network as TorchNetwork
+from training.networks import fold_to_half
 from training.progress import HISTORY
 from training.recipes import Recipe
+from training.record import save_weights
 
 TWIN = "twin.xml"
 
@@ -70,22 +69,6 @@ def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Pat
     pictures_of(spec, recipe, val, outputs, out)
     write_card(spec, recipe, out)
     return spec
-
-
-def save_weights(network: TorchNetwork, recipe: Recipe, path: Path) -> None:
-    """Write the weights of record in the recipe's format."""
-    if isinstance(network, KerasMirror):
-        from training.keras_files import save
-
-        save(network, recipe, path)
-    else:
-        torch.save({name: _small(value) for name, value in network.net.state_dict().items()}, path)
-
-
-def _small(value: Tensor) -> Tensor:
-    half = value.half()
-    same = value.is_floating_point() and torch.equal(half.float(), value)
-    return (half if same else value).contiguous()
 
 
 def calibrated(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Outputs) -> ModelSpec:

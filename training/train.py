@@ -48,12 +48,10 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
     recipe = planned(name, plan.epochs, plan.scratch)
     examples = examples_of(recipe, plan.data)
     train, val = split(examples, recipe.seed)
-    first = replace(plan, onward=None)
     given = Given(
         plan.backbones,
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
-        teacher=trained(recipe.teacher, first) if recipe.teacher else None,
-        origin=trained(recipe.origin, first)[1] if recipe.origin and recipe.start == "origin" else None,
+        teacher=trained(recipe.teacher, replace(plan, onward=None)) if recipe.teacher else None,
         onward=plan.onward,
         also=also_shown(recipe, plan.data, examples),
     )
@@ -86,7 +84,7 @@ def main() -> None:
     parser.add_argument("--onward", type=Path, help="weights of record to go on from, last phase only")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
-    starts = {recipe.start, *(RECIPES[name].start for name in (recipe.teacher, recipe.origin) if name)}
+    starts = {each.start for each in (recipe, RECIPES.get(recipe.teacher or "")) if each}
     if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
         parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
     torch.set_num_threads(chosen.threads)

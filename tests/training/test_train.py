@@ -1,6 +1,5 @@
 import csv
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,12 +17,12 @@ from predictors.preprocess import network_input
 from predictors.runtime import load_network, sha256_of, twin_sha256
 from predictors.spec import ModelSpec
 from tests.training.conftest import draw_collection
-from training import loop, train
+from training import figures, loop, train
 from training.collections import load, split
 from training.evaluate import evaluated, run
 from training.networks import Network, build, fold_to_half
 from training.recipes import RECIPES, Augmentation, Phase, Recipe
-from training.release import save_weights
+from training.record import save_weights
 
 ROOT = Path(__file__).parents[2]
 
@@ -97,37 +96,49 @@ def assert_serving_answers_without_converting(
     assert output.evidence.shape[-1] == spec.outputs
 
 
-# Keras: the command itself
+# Keras: the command itself, in this process
 
 
-def command(data: Path, out: Path, work: Path) -> str:
-    arguments = ["pneumonia", "--data", data, "--out", out, "--work", work, "--scratch"]
-    arguments += ["--epochs", "1", "--threads", "1"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
-    done = subprocess.run(
-        [sys.executable, "-W", "error::RuntimeWarning", "-m", "training.train", *map(str, arguments)],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+@pytest.fixture
+def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of few resamples: scikit-learn's functions take milliseconds each, and a release asks for thousands."""
+    monkeypatch.setattr(figures, "RESAMPLES", 40)
 
 
-def test_one_command_trains_and_releases_a_keras_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def command(monkeypatch: pytest.MonkeyPatch, name: str, data: Path, out: Path, work: Path) -> None:
+    arguments = [name, "--data", data, "--out", out, "--work", work, "--scratch", "--epochs", "1", "--threads", "1"]
+    monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments)])
+    train.main()
+
+
+@pytest.mark.usefixtures("few_resamples")
+def test_one_command_trains_and_releases_a_keras_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     recipe, data, out, work = RECIPES["pneumonia"], tmp_path / "films", tmp_path / "out", tmp_path / "runs"
     draw_collection(data / "pneumonia", ("pneumonia", "normal"), ("kermany", "nih"), groups=6)
-    printed = command(data, out, work)
-    assert "auroc" in printed
+    command(monkeypatch, "pneumonia", data, out, work)
+    assert "auroc" in capsys.readouterr().out
     assert epochs(work / "pneumonia") == [(1, 1), (2, 1)]
     spec = assert_release_is_whole(out, recipe)
     assert_card_states_the_spec(out, spec)
-    assert_serving_answers_without_converting(spec, recipe, data, out, monkeypatch, tmp_path / "cache")
 
     # The second call goes on from the finished checkpoint: nothing is trained, the same network is released.
     first = (work / "pneumonia" / "history.csv").read_bytes()
     again = tmp_path / "again"
-    command(data, again, work)
+    command(monkeypatch, "pneumonia", data, again, work)
     assert (work / "pneumonia" / "history.csv").read_bytes() == first
     assert ModelSpec.read(again).metrics["validation"] == spec.metrics["validation"]
+    assert_serving_answers_without_converting(spec, recipe, data, out, monkeypatch, tmp_path / "cache")
+
+
+def test_the_command_starts_without_a_warning() -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error::RuntimeWarning", "-m", "training.train", "--help"],
+        cwd=ROOT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--backbones" in done.stdout
 
 
 # torch, with a teacher and boxes: the same command line in this process, at a size that takes seconds
@@ -145,15 +156,14 @@ def small_fractures(monkeypatch: pytest.MonkeyPatch) -> Recipe:
     return small("fracture_detection", phases=(Phase(1, 1e-3, 0, crop=32), Phase(2, 1e-3, 0)))
 
 
+@pytest.mark.usefixtures("few_resamples")
 def test_the_command_trains_a_torch_network_and_its_teacher_first(
     small_fractures: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe, data, out, work = small_fractures, tmp_path / "films", tmp_path / "out", tmp_path / "runs"
     draw_collection(data / "bone_fracture", ("fracture", "normal"), ("fracatlas",), groups=16, boxes=True)
     draw_collection(data / "fracture_type", ("fisura", "fractura"), ("bone_break",), groups=4)
-    arguments = ["fracture_detection", "--data", data, "--out", out, "--work", work, "--scratch"]
-    monkeypatch.setattr(sys, "argv", ["train", *map(str, arguments), "--epochs", "1", "--threads", "1"])
-    train.main()
+    command(monkeypatch, "fracture_detection", data, out, work)
     assert epochs(work / "second_fracture_teacher") == [(1, 1), (2, 1)]
     assert epochs(work / "fracture_detection") == [(1, 1), (2, 1)]  # --epochs 1: one of the last phase's two
     spec = assert_release_is_whole(out, recipe)
@@ -372,48 +382,3 @@ def test_a_bright_bar_is_learnt(recipe: Recipe, films: Any, tmp_path: Path) -> N
     # The median: with four steps an epoch, one batch of odd views can make an epoch's loss.
     assert np.median(losses[-5:]) < 0.6 * losses[0]
     assert max(float(row["auc"]) for row in history(tmp_path)) >= 0.9
-
-
-# Begun as another task's network
-
-
-def test_a_network_begins_as_the_backbone_of_another_task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_collection(tmp_path / "films", ("fisura", "fractura"), ("bone_break",), groups=10)
-    films = split(load(tmp_path / "films", "fracture_type"), 0)
-    recipe = replace(RECIPES["fracture_type"], start="origin", batch=8)
-    recipe = replace(recipe, input=replace(recipe.input, size=32))
-    origin = build(RECIPES["second_fracture_teacher"], None)
-    seen: list[Network] = []
-
-    def look(self: loop.Learner, *_: Any) -> float:
-        seen.append(self.network)
-        raise Stop
-
-    monkeypatch.setattr(loop.Learner, "step", look)
-    with pytest.raises(Stop):
-        loop.fit(recipe, *films, tmp_path / "work", loop.Given(origin=origin))
-    kernels = {name: value for name, value in origin.state_dict().items() if value.ndim == 4}
-    taken = {name for name, value in kernels.items() if torch.equal(seen[0].state_dict()[name], value)}
-    assert kernels.keys() - taken == {"evidence.weight"}  # what it says is learnt anew
-    with pytest.raises(ValueError, match="no origin"):
-        loop.fit(recipe, *films, tmp_path / "other", loop.Given())
-
-
-def test_the_other_task_is_trained_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw_collection(tmp_path / "bone_fracture", ("fracture", "normal"), ("fracatlas",), groups=5)
-    draw_collection(tmp_path / "fracture_type", ("fisura", "fractura"), ("bone_break",), groups=5)
-    recipe = replace(RECIPES["fracture_type"], start="origin", origin="second_fracture_teacher")
-    monkeypatch.setitem(RECIPES, "fracture_type", recipe)
-    asked: list[tuple[str, loop.Given]] = []
-
-    def fit(recipe: Recipe, _train: Any, _val: Any, _work: Path, given: loop.Given) -> Network:
-        asked.append((recipe.name, given))
-        return build(recipe, None)
-
-    monkeypatch.setattr(train, "fit", fit)
-    train.trained("fracture_type", train.Plan(tmp_path, tmp_path / "work", tmp_path, None, scratch=False))
-    assert [name for name, _ in asked] == ["second_fracture_teacher", "fracture_type"]
-    assert asked[1][1].origin is not None
-    asked.clear()
-    train.trained("fracture_type", train.Plan(tmp_path, tmp_path / "work", None, None, scratch=True))
-    assert [(name, given.origin) for name, given in asked] == [("fracture_type", None)]
