@@ -1,6 +1,7 @@
 """Is there a fracture? The first reader."""
 
-from predictors.predictor import Answer, Finding, Model
+from predictors.finding import Answer, Finding
+from predictors.predictor import Model
 
 
 def _answer(finding: Finding) -> Answer:

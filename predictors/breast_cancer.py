@@ -2,7 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
-from predictors.predictor import DISCLAIMER, Answer, Finding, Model
+from predictors.finding import DISCLAIMER, Answer, Finding
+from predictors.predictor import Model
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Fissure (hairline) or complete fracture, or neither is sure enough."""
 
-from predictors.predictor import Answer, Finding, Model
+from predictors.finding import Answer, Finding
+from predictors.predictor import Model
 
 UNKNOWN = "La imagen no corresponde a ninguna de las clases conocidas (fisura o fractura)."
 

@@ -14,7 +14,7 @@ from predictors.image import Radiograph
 from predictors.preprocess import placement
 
 if TYPE_CHECKING:
-    from predictors.predictor import Finding
+    from predictors.finding import Finding
 
 LONGEST_SIDE = 1024
 """Pictures are shown no larger than this, in pixels."""

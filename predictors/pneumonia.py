@@ -1,6 +1,7 @@
 """Chest radiograph: pneumonia or not."""
 
-from predictors.predictor import Answer, Finding, Model
+from predictors.finding import Answer, Finding
+from predictors.predictor import Model
 
 
 def _answer(finding: Finding) -> Answer:

@@ -5,10 +5,10 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,7 @@ from predictors.errors import (
     TooManyFiles,
     Unavailable,
 )
+from predictors.finding import Answer, Finding
 from predictors.image import Radiograph, read_film
 from predictors.loading import Loaded
 from predictors.preprocess import network_input
@@ -32,17 +33,11 @@ from predictors.scope import SEEN_AS, ScopeGuard
 from predictors.spec import SPEC_FAULTS, SPEC_FILE, ModelSpec
 from predictors.stages import CALIBRATE, HEATMAP, INFER, PREPROCESS, READ, SCOPE, note, stage
 
-Answer = dict[str, Any]
-"""The JSON object that a model's callers were promised."""
-
 Source = bytes | str | PathLike[str]
 """A film: its bytes, or a path on this machine (never a URL)."""
 
 MAX_BATCH = 10
 Status = Literal["loading", "loaded", "error"]
-DISCLAIMER = (
-    "For research and teaching only. Not a medical device; not for diagnosis or for any decision about a patient."
-)
 
 
 @cache
@@ -52,62 +47,6 @@ def warm_up_film() -> bytes:
     stream = io.BytesIO()
     Image.fromarray((255 * np.exp(-3 * x**2 - y**4)).astype(np.uint8)).save(stream, "PNG")
     return stream.getvalue()
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a network found on one film, typed; every answer, page and heat map is made from it."""
-
-    spec: ModelSpec
-    film: Radiograph
-    filename: str
-    probabilities: dict[str, float]  # calibrated, one a label, in the network's order, sum 1
-    evidence: NDArray[np.float64]  # calibrated log-odds of the positive label at every position of the square
-    scope_score: float
-    in_scope: bool
-    elapsed_ms: float
-    inverted: bool = False  # the file held a negative; ``film`` is the right way round
-
-    @property
-    def positive(self) -> float:
-        """Probability of the label that the threshold judges, as printed: the decision is made on that figure."""
-        return round(self.probabilities[self.spec.positive], 4)
-
-    @property
-    def label(self) -> str:
-        """The decision: the positive label from the threshold on, else the other one.
-
-        Where the threshold judges the confidence, the likelier label, sure enough or not.
-        """
-        if self.spec.decides_by_confidence:
-            return self.likeliest
-        if self.positive >= self.spec.threshold:
-            return self.spec.positive
-        return next(label for label in self.spec.labels if label != self.spec.positive)
-
-    @property
-    def likeliest(self) -> str:
-        """The label of the larger probability, whatever the threshold."""
-        return max(self.probabilities, key=self.probabilities.__getitem__)
-
-    @cached_property
-    def heat(self) -> NDArray[np.float64]:
-        """``heatmap.heat`` of this film: made when first asked for, once for its peak and its pictures."""
-        with stage(HEATMAP):
-            return heatmap.heat(self)
-
-    def meta(self) -> Answer:
-        """The contract's ``meta`` object."""
-        return {
-            "model": self.spec.name,
-            "version": self.spec.version,
-            "sha256": self.spec.weights.sha256,
-            "threshold": self.spec.threshold,
-            "in_scope": self.in_scope,
-            "scope_score": round(self.scope_score, 4),
-            "elapsed_ms": round(self.elapsed_ms, 2),
-            "disclaimer": DISCLAIMER,
-        }
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from predictors.errors import InternalError, ModelUnavailable, SecondLookError, UnknownModel
+from predictors.finding import Finding
 from predictors.image import Radiograph
-from predictors.predictor import Finding, Predictor
+from predictors.predictor import Predictor
 from predictors.registry import Service
 from predictors.spec import ModelSpec
 

@@ -5,7 +5,7 @@ import csv
 import io
 from html import escape
 
-from predictors.predictor import Answer
+from predictors.finding import Answer
 
 # A spreadsheet runs a cell that starts like this as a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

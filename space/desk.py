@@ -20,7 +20,8 @@ from PIL import Image
 from starlette.requests import ClientDisconnect
 
 from predictors.errors import Busy, SecondLookError
-from predictors.predictor import Answer, Predictor, Source
+from predictors.finding import Answer
+from predictors.predictor import Predictor, Source
 from space.limits import Rate, is_local, seconds_to_wait
 from space.metrics import Metrics
 from space.refusals import foreseen

@@ -3,7 +3,7 @@
 from typing import Any
 
 from predictors.errors import UnsupportedImage
-from predictors.predictor import DISCLAIMER, Answer
+from predictors.finding import DISCLAIMER, Answer
 
 
 def _meta(model: str, threshold: float = 0.5) -> Answer:

@@ -8,8 +8,8 @@ from typing import Any
 from PIL import Image
 
 from predictors import heatmap
+from predictors.finding import DISCLAIMER, Answer, Finding
 from predictors.image import Radiograph
-from predictors.predictor import DISCLAIMER, Answer, Finding
 from predictors.scope import SEEN_AS
 from space.words import Words, figure, words
 

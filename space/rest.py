@@ -11,7 +11,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import HTMLResponse, JSONResponse
 
 from predictors.errors import ModelLoading
-from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Predictor, Source, Status
+from predictors.finding import DISCLAIMER, Answer
+from predictors.predictor import MAX_BATCH, Predictor, Source, Status
 from predictors.registry import Service
 from predictors.stages import ENCODE, stage
 from space import schema

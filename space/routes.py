@@ -8,7 +8,8 @@ from gradio.context import LocalContext
 from PIL import Image
 from pydantic import RootModel
 
-from predictors.predictor import MAX_BATCH, Answer, Predictor
+from predictors.finding import Answer
+from predictors.predictor import MAX_BATCH, Predictor
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from space.desk import Desk, Door, Film, Question

@@ -10,8 +10,9 @@ import anyio.to_thread
 import gradio as gr
 
 from predictors.errors import FileTooLarge, OutOfScope, SecondLookError
+from predictors.finding import DISCLAIMER, Answer, Finding
 from predictors.image import MAX_BYTES
-from predictors.predictor import DISCLAIMER, MAX_BATCH, Answer, Finding, Predictor, Source
+from predictors.predictor import MAX_BATCH, Predictor, Source
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from predictors.stages import ENCODE, SECOND_READER, stage

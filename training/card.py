@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from predictors.predictor import DISCLAIMER
+from predictors.finding import DISCLAIMER
 from predictors.spec import ModelSpec
 from training.recipes import Recipe
 

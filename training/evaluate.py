@@ -17,8 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from predictors.finding import Finding
 from predictors.image import Radiograph
-from predictors.predictor import Finding
 from predictors.preprocess import network_input
 from predictors.probability import log_odds, probabilities
 from predictors.runtime import Network, default_cache, load_network

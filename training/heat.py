@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from predictors import heatmap
-from predictors.predictor import Finding
+from predictors.finding import Finding
 from training.body import GRID, Mask
 from training.collections import Box
 from training.figures import Groups, interval

@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from predictors.finding import Finding
 from predictors.image import Radiograph
-from predictors.predictor import Finding
 from predictors.registry import Service
 from predictors.spec import ModelSpec
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from predictors import bone_fracture, breast_cancer, fracture_detection, fracture_type, pneumonia
-from predictors.predictor import Answer, Finding, Model
+from predictors.finding import Answer, Finding
+from predictors.predictor import Model
 from tests.predictors.conftest import made_finding
 
 META = {"model", "version", "sha256", "threshold", "in_scope", "scope_score", "elapsed_ms", "disclaimer"}

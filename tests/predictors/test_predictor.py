@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from predictors.errors import CorruptImage, EmptyFile, MissingFile, OutOfScope, TooManyFiles, UnknownModel
-from predictors.predictor import Answer
+from predictors.finding import Answer
 from predictors.registry import Service, models
 from tests.drawings import dicom, drawn_deep_film, drawn_film, drawn_photo, encoded
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from predictors.predictor import Finding, Predictor
+from predictors.finding import Finding
+from predictors.predictor import Predictor
 from predictors.registry import Service, models
 from space.about import card, overview_html
 from space.batch import batch_csv, batch_html
