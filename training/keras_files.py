@@ -1,6 +1,7 @@
 """A trained torch mirror becomes the Keras file of record: the same layers in the same order, weights copied."""
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -98,3 +99,15 @@ def save(network: KerasMirror, recipe: Recipe, path: Path) -> None:
     model = keras_model(recipe)
     copy_weights(network, model)
     model.save(path)
+    if path.suffix == ".keras":
+        _deflate(path)
+
+
+def _deflate(path: Path) -> None:
+    """Compress a ``.keras`` file, a ZIP archive that Keras only stores: weights that were rounded to half precision
+    and lie there in single are half zeros."""
+    packed = path.with_suffix(".packed")
+    with zipfile.ZipFile(path) as whole, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as smaller:
+        for entry in whole.infolist():
+            smaller.writestr(entry, whole.read(entry), zipfile.ZIP_DEFLATED)
+    packed.replace(path)

@@ -7,7 +7,6 @@ teacher network, which saw the same training groups, is matched at its features,
 
 import math
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,13 +19,12 @@ from sklearn.metrics import accuracy_score, precision_score, recall_score, roc_a
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torchvision.transforms.v2 import functional as transforms
 from tqdm import tqdm
 
 from predictors.spec import InputSpec
 from training.augment import augment, crops, mixed
 from training.collections import Example
-from training.films import masks_of, planes_of
+from training.film_set import FilmSet, film_planes, network_ready
 from training.grow import grow
 from training.matching import Matching, margin
 from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, unfold
@@ -36,66 +34,6 @@ from training.recipes import Phase, Recipe
 from training.record import read_weights
 
 AVERAGE_DECAY = 0.99
-
-
-@dataclass(frozen=True)
-class FilmSet:
-    """Films in memory: planes [N, C, H, W] float16, class indices [N], weights [N], box masks [N, 1, h, w].
-
-    ``kinds`` [N] are the sources (or scanners) that are evened out, all the same where it is labels alone.
-    """
-
-    planes: Tensor
-    targets: Tensor
-    weights: Tensor
-    masks: Tensor | None
-    kinds: NDArray[np.str_]
-
-    @classmethod
-    def read(cls, examples: list[Example], recipe: Recipe, cache: Path) -> "FilmSet":
-        """Read the films of ``examples`` as ``recipe`` needs them."""
-        planes = _planes(examples, recipe, cache)
-        masks = torch.from_numpy(masks_of(examples, recipe.input)).unsqueeze(1) if recipe.box_weight else None
-        targets = torch.tensor(targets_of(examples, recipe))
-        return cls(planes, targets, weights_of(examples, recipe), masks, np.array(kinds_of(examples, recipe)))
-
-
-def _planes(examples: Sequence[Example], recipe: Recipe, cache: Path) -> Tensor:
-    planes = torch.from_numpy(planes_of(examples, recipe.input, cache))
-    return planes.unsqueeze(1) if planes.ndim == 3 else planes.permute(0, 3, 1, 2)
-
-
-def targets_of(examples: list[Example], recipe: Recipe) -> list[int]:
-    """Each film's class index in the network's own order of labels."""
-    return [recipe.labels.index(recipe.relabel.get(e.label, e.label)) for e in examples]
-
-
-def kinds_of(examples: list[Example], recipe: Recipe) -> list[str]:
-    """Each film's source (or scanner), by which ``recipe`` evens the films out; "" where it is by label alone."""
-    return ["" if recipe.balance == "label" else e.facts.get(recipe.balance, e.source) for e in examples]
-
-
-def weights_of(examples: list[Example], recipe: Recipe) -> Tensor:
-    """Loss weights [N], mean 1, the same sum for every label; within a label, sources (or scanners) are evened out."""
-    labels = [e.label for e in examples]
-    cells = list(zip(labels, kinds_of(examples, recipe), strict=True))
-    counts = Counter(cells)
-    # The square root between sources keeps a few dozen films of a rare kind from ruling the gradient.
-    weights = torch.tensor([1.0 / counts[cell] for cell in cells])
-    if recipe.balance != "label":
-        weights = weights.sqrt()
-        for label in set(labels):
-            rows = torch.tensor([name == label for name in labels])
-            weights[rows] /= weights[rows].sum()
-    return weights / weights.mean()
-
-
-def network_ready(planes: Tensor, spec: InputSpec, size: int | None) -> Tensor:
-    """Planes [N, C, H, W] in 0..1 to normalised network input [N, 3, size, size]."""
-    if size and size != planes.shape[-1]:
-        planes = transforms.resize(planes, [size, size], antialias=True)
-    planes = transforms.normalize(planes.expand(-1, 3, -1, -1), list(spec.mean), list(spec.std))
-    return planes.contiguous(memory_format=torch.channels_last)
 
 
 class Learner:
@@ -108,9 +46,11 @@ class Learner:
         self.matching = Matching(recipe, network, *teacher) if teacher else None
         self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(AVERAGE_DECAY), use_buffers=True)
         self.positive = recipe.labels.index(recipe.positive)
+        self.taught = True  # whether the phase asks for the teacher
 
     def start(self, phase: Phase, steps: int) -> None:
         """Freeze what ``phase`` freezes; a fresh optimiser with a short warm-up and a cosine to zero."""
+        self.taught = phase.taught
         freeze(self.network, phase.frozen)
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         parameters += list(self.matching.parameters()) if self.matching else []
@@ -143,7 +83,7 @@ class Learner:
         """What the network says of ``planes``, and how far from the teacher that is."""
         with autocast():
             given = network_ready(planes, self.recipe.input, size)
-            if self.teacher is None or self.matching is None:
+            if self.teacher is None or self.matching is None or not self.taught:
                 return self.network(given), torch.zeros(())
             maps = self.network.maps(given)
             outputs = self.network.spoken(maps[-1])
@@ -267,13 +207,15 @@ def fit(
     the checkpoint, the best weights and ``history.csv``. Raises ValueError if ``recipe`` asks for what is not
     ``given``.
     """
-    if given.teacher is None and any(phase.crop for phase in recipe.phases):
+    if given.teacher is None and any(phase.crop for phase in recipe.phases[-1 if given.onward else 0 :]):
         raise ValueError(f"{recipe.name} has a phase without labels, and no teacher to match in it")
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng(recipe.seed)
     progress = Progress.of(work)
     films, held = (FilmSet.read(part, recipe, work / "cache") for part in (train, val))
-    everything = torch.cat([films.planes, _planes(given.also, recipe, work / "cache")]) if given.also else films.planes
+    everything = (
+        torch.cat([films.planes, film_planes(given.also, recipe, work / "cache")]) if given.also else films.planes
+    )
     learner = Learner(recipe, build(recipe, given.backbones), given.teacher)
     if progress.learner is None:
         progress.phase = _begin(learner, films, given, rng)

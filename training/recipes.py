@@ -25,6 +25,7 @@ class Phase:
     frozen: int
     size: int | None = None  # train smaller than the input at first: cheaper, and coarse features come first
     crop: int | None = None
+    taught: bool = True  # whether the teacher is matched beside the labels
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ TYPE_FLAGS_OUT = {"not_radiograph", "not_limb", "wrong_class", "unreadable", "no
 _FRACTURES = Recipe(
     name="bone_fracture",
     title="Bone fracture",
-    version="1.1.0",
+    version="1.2.0",
     collection="bone_fracture",
     framework="keras",
     weights_file="model.keras",
@@ -108,7 +109,7 @@ _FRACTURES = Recipe(
     input=InputSpec(320, "pad", mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     activation="sigmoid",
     pooling="logsumexp",
-    phases=(Phase(5, 1e-3, 2, crop=192), Phase(4, 4e-4, 2)),
+    phases=(Phase(5, 1e-3, 2, crop=192), Phase(4, 4e-4, 2), Phase(5, 3e-4, 4, taught=False)),
     scope="limb",
     data=(FRACATLAS, IMAGENET_TEACHER, *map("{}, without its labels".format, (BONE_BREAK, SCIENCE_RESEARCH))),
     licence="MIT",
@@ -149,6 +150,7 @@ RECIPES: dict[str, Recipe] = {
             _FRACTURES,
             name="fracture_detection",
             title="Fracture, second reader",
+            version="1.1.0",
             framework="torch",
             weights_file="model.pth",
             architecture="resnet18",

@@ -48,12 +48,13 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
     recipe = planned(name, plan.epochs, plan.scratch)
     examples = examples_of(recipe, plan.data)
     train, val = split(examples, recipe.seed)
+    teacher = recipe.teacher if plan.onward is None or recipe.phases[-1].taught else None
     given = Given(
         plan.backbones,
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
-        teacher=trained(recipe.teacher, replace(plan, onward=None)) if recipe.teacher else None,
+        teacher=trained(teacher, replace(plan, onward=None)) if teacher else None,
         onward=plan.onward,
-        also=also_shown(recipe, plan.data, examples),
+        also=also_shown(recipe, plan.data, examples) if teacher else (),
     )
     return recipe, fit(recipe, train, val, plan.work / recipe.name, given)
 

@@ -13,6 +13,7 @@ from training import loop
 from training.augment import crops, mixed
 from training.collections import load, split
 from training.evaluate import examples_of
+from training.film_set import FilmSet
 from training.matching import Matching
 from training.networks import KerasMirror, Network, build, stages
 from training.recipes import RECIPES, Phase, Recipe
@@ -124,6 +125,22 @@ def test_a_collection_that_is_not_there_is_done_without(data: Path, capsys: pyte
     assert "does without the films of fracture_type" in capsys.readouterr().out
 
 
+def test_a_phase_may_do_without_its_teacher(monkeypatch: pytest.MonkeyPatch) -> None:
+    teacher = build(TEACHER, None).eval()
+    learner = loop.Learner(PUPIL, build(PUPIL, None), (TEACHER, teacher))
+
+    def asked(*_: Any) -> Any:
+        raise AssertionError("the teacher was asked")
+
+    monkeypatch.setattr(teacher, "maps", asked)
+    films = torch.rand(2, 1, 64, 64)
+    learner.start(Phase(1, 1e-3, 0, taught=False), 1)
+    assert float(learner._seen(films, None)[1]) == 0
+    learner.start(Phase(1, 1e-3, 0), 1)
+    with pytest.raises(AssertionError, match="was asked"):
+        learner._seen(films, None)
+
+
 def test_a_phase_without_labels_needs_a_teacher(data: Path, tmp_path: Path) -> None:
     films = split(load(data, "bone_fracture"), 0)
     with pytest.raises(ValueError, match="no teacher to match"):
@@ -143,7 +160,7 @@ def test_the_first_phase_asks_for_no_label(data: Path, tmp_path: Path, monkeypat
         seen["match"].append((len(planes), side))
         return match(self, planes, side)
 
-    def stepping(self: loop.Learner, films: loop.FilmSet, rows: Tensor, size: int | None) -> float:
+    def stepping(self: loop.Learner, films: FilmSet, rows: Tensor, size: int | None) -> float:
         seen["step"].append(rows)
         return step(self, films, rows, size)
 

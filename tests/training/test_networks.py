@@ -1,4 +1,5 @@
 import math
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from torch import Tensor, nn
 
 from predictors.architectures import pooled
 from training.collections import Example
+from training.film_set import network_ready, targets_of, weights_of
 from training.grow import grow
-from training.loop import margin, network_ready, targets_of, weights_of
+from training.matching import margin
 from training.networks import KerasMirror, Network, build, fold_to_half, freeze, recalibrate, stages, unfold
 from training.recipes import RECIPES, Recipe
 
@@ -80,6 +82,10 @@ def test_the_keras_file_computes_what_its_mirror_learnt(name: str, file: str, po
     keras_files.save(network, recipe, tmp_path / file)
     model = keras.models.load_model(tmp_path / file, compile=False, safe_mode=True)
     assert tuple(model.input_shape) == (None, SIZE, SIZE, 3)
+    if file.endswith(".keras"):
+        with zipfile.ZipFile(tmp_path / file) as archive:
+            assert {entry.compress_type for entry in archive.infolist()} == {zipfile.ZIP_DEFLATED}
+    assert [path.name for path in tmp_path.iterdir()] == [file]
 
     batch = pictures(recipe, 3)
     with torch.no_grad():
