@@ -8,7 +8,7 @@ import pytest
 
 from tests.drawings import encoded
 from tests.films import FILMS
-from tests.running import ROOT, Space, running_space
+from tests.running import ROOT, Space, running_space, until_ready
 
 
 @pytest.fixture(scope="session")
@@ -17,6 +17,7 @@ def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     if not (ROOT / "weights" / "scope" / "spec.json").is_file():
         pytest.skip("weights/ is not here, and these tests ask the shipped models")
     with running_space(tmp_path_factory.mktemp("space")) as running:
+        until_ready(running)
         yield running
 
 

@@ -63,6 +63,14 @@ def running_space(folder: Path, prelude: str = "", port: int = 0, **settings: st
             process.wait(timeout=20)
 
 
+def until_ready(space: Space) -> None:
+    """Wait until every model has answered: callers who come at once, on a busy machine, would be told to wait."""
+    end = time.monotonic() + START_SECONDS
+    while not httpx.get(f"{space.url}/ready").is_success:
+        assert time.monotonic() < end, f"the models were not loaded:\n{space.log.read_text()}"
+        time.sleep(0.05)
+
+
 def free_port() -> int:
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))

@@ -48,7 +48,7 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
     recipe = planned(name, plan.epochs, plan.scratch)
     examples = examples_of(recipe, plan.data)
     train, val = split(examples, recipe.seed)
-    teacher = recipe.teacher if plan.onward is None or recipe.phases[-1].taught else None
+    teacher = teacher_of(recipe, plan.onward)
     given = Given(
         plan.backbones,
         # The teacher has the same seed, so the same split: it never saw a validation film of its pupil.
@@ -57,6 +57,11 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
         also=also_shown(recipe, plan.data, examples) if teacher else (),
     )
     return recipe, fit(recipe, train, val, plan.work / recipe.name, given)
+
+
+def teacher_of(recipe: Recipe, onward: Path | None) -> str | None:
+    """The teacher that ``recipe`` needs; none where it goes on with a last phase that does without one."""
+    return recipe.teacher if onward is None or recipe.phases[-1].taught else None
 
 
 def also_shown(recipe: Recipe, data: Path, examples: list[Example]) -> list[Example]:
@@ -85,7 +90,8 @@ def main() -> None:
     parser.add_argument("--onward", type=Path, help="weights of record to go on from, last phase only")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
-    starts = {each.start for each in (recipe, RECIPES.get(recipe.teacher or "")) if each}
+    teacher = teacher_of(recipe, chosen.onward)
+    starts = {*([] if chosen.onward else [recipe.start]), *([RECIPES[teacher].start] if teacher else [])}
     if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
         parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
     torch.set_num_threads(chosen.threads)

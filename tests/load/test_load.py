@@ -18,7 +18,7 @@ from tests.load.callers import Busy, Caller, Tally, address
 from tests.load.known import ANSWER, Known, Question, Told, comparable
 from tests.load.levels import milliseconds, share_of_slowest
 from tests.load.watch import taken
-from tests.running import ROOT, Space, running_space
+from tests.running import ROOT, Space, running_space, until_ready
 
 PLACES = 6
 
@@ -54,6 +54,7 @@ def hold(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def busy_space(known: Known, hold: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     with running_space(tmp_path_factory.mktemp("load"), f"{EACH_A_CLIENT}HOLD = {str(hold)!r}{HELD}") as space:
+        until_ready(space)
         yield space
 
 

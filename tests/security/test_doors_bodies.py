@@ -19,7 +19,7 @@ from space.bodies import ENVELOPE, Bodies, CutOff, largest
 from space.room import Room
 from tests.drawings import encoded
 from tests.films import chest
-from tests.running import Space, running_space
+from tests.running import Space, running_space, until_ready
 from tests.security.doors import call, predict, refused, uploaded
 
 FILM = encoded(chest(), "PNG")
@@ -256,6 +256,7 @@ space.room.MOST_ON_DISK, space.room.LOOK_EVERY = {6 << 20}, 0
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
     with running_space(tmp_path_factory.mktemp("strict"), STRICT) as space:
+        until_ready(space)
         yield space
 
 
