@@ -37,6 +37,7 @@ Source = bytes | str | PathLike[str]
 """A film: its bytes, or a path on this machine (never a URL)."""
 
 MAX_BATCH = 10
+_GONE = "This film is no longer here; send the radiograph again."
 Status = Literal["loading", "loaded", "error"]
 
 
@@ -147,8 +148,11 @@ class Predictor:
         self.load()  # a model that cannot answer says so before a film is read
         began = time.perf_counter()
         with stage(READ):
-            film = self._reader(source)
-            note(size=_size(source), pixels=film.width * film.height)
+            try:
+                film = self._reader(source)
+                note(size=_size(source), pixels=film.width * film.height)
+            except FileNotFoundError:  # an upload that was swept while it waited for its turn
+                raise MissingFile(_GONE) from None
         with stage(SCOPE):
             score, in_scope, inverted = self._check_scope(film)
             if inverted:

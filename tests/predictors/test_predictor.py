@@ -65,6 +65,11 @@ def test_fracture_type_answers_a_photo_in_its_own_shape_and_gives_it_no_heat_map
         service["fracture_type"].heatmap(photo)
 
 
+def test_a_film_that_is_gone_when_its_turn_comes_is_missing(service: Service, tmp_path: Path) -> None:
+    with pytest.raises(MissingFile, match="no longer here"):
+        service["pneumonia"].examine(tmp_path / "swept.png")
+
+
 @pytest.mark.parametrize(
     ("source", "error"), [(None, MissingFile), (b"", EmptyFile), (b"\xff\xd8\xff\xe0", CorruptImage)]
 )

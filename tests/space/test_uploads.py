@@ -16,7 +16,7 @@ from gradio_client import Client, handle_file
 
 from predictors.errors import MissingFile
 from space.uploads import private_folder, received, received_all, remove_leftovers, sweep, swept
-from tests.running import ROOT, running_space
+from tests.running import ROOT, running_space, until_ready
 
 BRIEFLY = "import space.uploads\nspace.uploads.CHECK_EVERY, space.uploads.KEEP_FOR = 1, 2"
 SAY_FRAMEWORKS = """
@@ -187,6 +187,7 @@ def test_nothing_is_left_on_the_disk_and_no_framework_is_loaded(tmp_path: Path, 
     if not (ROOT / "weights" / "scope" / "spec.json").is_file():
         pytest.skip("weights/ is not here, and this test asks the shipped models")
     with running_space(tmp_path, BRIEFLY + SAY_FRAMEWORKS) as space:
+        until_ready(space)  # two seconds after it came an upload goes, whether it was read or not
         client = Client(space.url, verbose=False, download_files=False)
         client.predict(handle_file(drawn["limb"]), api_name="/bone_fracture_heatmap")
         client.predict(handle_file(drawn["chest"]), api_name="/pneumonia")
