@@ -37,7 +37,7 @@ Source = bytes | str | PathLike[str]
 """A film: its bytes, or a path on this machine (never a URL)."""
 
 MAX_BATCH = 10
-_GONE = "This film is no longer here; send the radiograph again."
+GONE = "This film is no longer here; send the radiograph again."
 Status = Literal["loading", "loaded", "error"]
 
 
@@ -152,7 +152,7 @@ class Predictor:
                 film = self._reader(source)
                 note(size=_size(source), pixels=film.width * film.height)
             except FileNotFoundError:  # an upload that was swept while it waited for its turn
-                raise MissingFile(_GONE) from None
+                raise MissingFile(GONE) from None
         with stage(SCOPE):
             score, in_scope, inverted = self._check_scope(film)
             if inverted:

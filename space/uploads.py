@@ -14,7 +14,7 @@ from typing import Any
 
 from predictors.errors import MissingFile, SecondLookError
 from predictors.image import MAX_BYTES
-from predictors.predictor import Source
+from predictors.predictor import GONE, Source
 from space.refusals import foreseen
 
 CHECK_EVERY = 30
@@ -28,9 +28,6 @@ JUMP = 5
 LARGEST_UPLOAD = 2 * MAX_BYTES
 """What Gradio accepts at all. More than a film may have, so that a film that is too large is refused by the
 predictor, in the contract's words; beyond this the upload itself is cut off, in Gradio's."""
-
-_GONE = "This upload is no longer here; send the radiograph again."
-
 
 _PREFIX = "second-look-"
 
@@ -92,7 +89,7 @@ def received(upload: Any) -> tuple[Path, str]:
         raise MissingFile
     path = Path(upload["path"])
     if not path.is_file():
-        raise MissingFile(_GONE)
+        raise MissingFile(GONE)
     return path, base_name(str(upload.get("orig_name") or path.name))
 
 
