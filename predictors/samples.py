@@ -44,7 +44,8 @@ def _samples(image: Image.Image, data: bytes) -> Callable[[slice], NDArray[Any]]
             pixels = np.asarray(band.convert("RGBA" if image.has_transparency_data else "RGB"))
         else:
             plain = {"1": "L", "L": "L", "LA": "LA", "RGBA": "RGBA", "RGBa": "RGBA"}
-            pixels = np.asarray(band.convert(plain.get(image.mode, "RGB")))
+            mode = plain.get(image.mode, "RGB")
+            pixels = np.asarray(band if band.mode == mode else band.convert(mode))
             if pixels.ndim == 2 and _sample_format(image) == 2:
                 pixels = pixels ^ 0x80  # signed bytes: -128 is black
         return pixels[..., None] if pixels.ndim == 2 else pixels

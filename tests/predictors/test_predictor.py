@@ -1,14 +1,20 @@
 """The life cycle: read -> scope -> preprocess -> infer -> calibrate, and every way out of it."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from predictors.errors import CorruptImage, EmptyFile, MissingFile, OutOfScope, TooManyFiles, UnknownModel
 from predictors.finding import Answer
+from predictors.preprocess import network_input
 from predictors.registry import Service, models
+from predictors.scope import ScopeGuard, Sight
+from space.deploy.films import limb
 from tests.drawings import dicom, drawn_deep_film, drawn_film, drawn_photo, encoded
+from tests.predictors.conftest import WEIGHTS
 
 NAMES = ["bone_fracture", "fracture_detection", "fracture_type", "breast_cancer", "pneumonia"]
 
@@ -63,6 +69,40 @@ def test_fracture_type_answers_a_photo_in_its_own_shape_and_gives_it_no_heat_map
     assert (answer["success"], answer["meta"]["in_scope"]) == (0, False)
     with pytest.raises(OutOfScope):
         service["fracture_type"].heatmap(photo)
+
+
+def test_who_waits_for_one_film_and_who_screens_many_learn_the_same(service: Service, tmp_path: Path) -> None:
+    alone, many = service["bone_fracture"], Service.open(WEIGHTS, tmp_path, hint="THROUGHPUT")["bone_fracture"]
+    for film in (limb(), 255 - limb()):  # upright, and a negative, whose input is made anew
+        answers = [each.predict(encoded(film, "PNG")) for each in (alone, many)]
+        assert answers[0]["fracture_probability"] == pytest.approx(answers[1]["fracture_probability"], abs=1e-4)
+
+
+def test_a_films_input_is_made_while_the_guard_looks(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, seen = threading.Event(), []
+
+    def prepare(*args: Any) -> Any:
+        batch = network_input(*args)
+        made.set()
+        return batch
+
+    def look(guard: ScopeGuard, *_: object) -> Sight:
+        seen.append(made.wait(10))
+        return Sight(1.0, False)
+
+    monkeypatch.setattr("predictors.predictor.network_input", prepare)
+    monkeypatch.setattr(ScopeGuard, "look", look)
+    service["bone_fracture"].examine(encoded(limb(), "PNG"))
+    assert seen == [True]
+
+
+def test_what_goes_wrong_beside_the_guard_is_no_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(*_: object) -> None:
+        raise ValueError("no input")
+
+    monkeypatch.setattr("predictors.predictor.network_input", fails)
+    with pytest.raises(ValueError, match="no input"):
+        service["bone_fracture"].examine(encoded(limb(), "PNG"))
 
 
 def test_a_film_that_is_gone_when_its_turn_comes_is_missing(service: Service, tmp_path: Path) -> None:
