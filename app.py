@@ -19,26 +19,26 @@ from fastapi import FastAPI
 
 from predictors.decoder import Decoder
 from predictors.registry import Service
-from space.addresses import RestFirst
-from space.bodies import Bodies
 from space.desk import AT_ONCE, Desk
-from space.doors import Doors
-from space.forgetting import Memory
-from space.gate import Gate
-from space.headers import SecurityHeaders
-from space.heads import PatientForAWhile
-from space.leaving import CUT, InFlight, Leaving, Server
+from space.gradio.doors import Doors
+from space.gradio.forgetting import Memory
+from space.gradio.mcp import one_tool_a_model
+from space.gradio.narrow import narrow_gradio
+from space.gradio.quiet import keep_to_ourselves
+from space.http.addresses import RestFirst
+from space.http.bodies import Bodies
+from space.http.gate import Gate
+from space.http.headers import SecurityHeaders
+from space.http.heads import PatientForAWhile
+from space.http.leaving import CUT, InFlight, Leaving, Server
 from space.limits import Rate, RateLimit, trusted_proxies
 from space.log import Event, logged
-from space.mcp import one_tool_a_model
 from space.memory import give_back
 from space.metrics import Metrics, started
-from space.narrow import narrow_gradio
-from space.quiet import keep_to_ourselves
-from space.rest import create_rest
+from space.page.ui import STYLE, build, head, theme
+from space.rest.api import create_rest
 from space.room import Room
 from space.tracing import follow_into
-from space.ui import STYLE, build, head, theme
 from space.uploads import LARGEST_UPLOAD, private_folder, swept
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,8 @@ from huggingface_hub import ModelCard, ModelCardData, SpaceCard
 
 from predictors.runtime import sha256_of, twin_sha256
 from predictors.spec import SPEC_FILE, ModelSpec
-from space.about import CARD_FILE
 from space.deploy.errors import DeployError
+from space.page.about import CARD_FILE
 
 ROOT = Path(__file__).parents[2]
 

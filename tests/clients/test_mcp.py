@@ -19,7 +19,7 @@ from mcp.types import CallToolResult, Tool
 from predictors import errors
 from predictors.registry import models
 from space.fetch import NOT_FETCHED
-from space.mcp import NO_ADDRESS
+from space.gradio.mcp import NO_ADDRESS
 from tests.drawings import encoded
 from tests.films import chest, limb, mammogram
 from tests.running import ROOT, Space, running_space

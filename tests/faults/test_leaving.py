@@ -18,8 +18,8 @@ import uvicorn
 from gradio_client import Client, handle_file
 from gradio_client.utils import Status
 
-from space import leaving
-from space.leaving import InFlight, Server
+from space.http import leaving
+from space.http.leaving import InFlight, Server
 from tests.running import ROOT, Space, free_port, running_space
 
 HELD = """
@@ -40,8 +40,8 @@ def held(self, batch):
 runtime.Network.__call__ = held
 """
 BRIEF = """
-import space.leaving
-space.leaving.DRAIN, space.leaving.BOUND = 1.0, 4.0
+import space.http.leaving
+space.http.leaving.DRAIN, space.http.leaving.BOUND = 1.0, 4.0
 """
 
 
@@ -177,7 +177,7 @@ def test_a_second_signal_waits_for_no_answer_and_a_third_for_nothing(monkeypatch
     assert found == [(True, False, False), (True, True, False), (True, True, True)]
 
 
-@pytest.mark.parametrize("moment", ["space.ui.build", "predictors.registry.load_network"])
+@pytest.mark.parametrize("moment", ["space.page.ui.build", "predictors.registry.load_network"])
 def test_a_signal_during_the_start_ends_it(tmp_path: Path, moment: str) -> None:
     """While the page is built, and while the first network loads."""
     module, _, name = moment.rpartition(".")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from space.desk import AT_ONCE
-from space.line import AT_THE_DESK
+from space.gradio.line import AT_THE_DESK
 from tests.load.__main__ import EACH_A_CLIENT, main
 from tests.load.callers import Busy, Caller, Tally, address
 from tests.load.known import ANSWER, Known, Question, Told, comparable

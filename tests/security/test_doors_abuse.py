@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from predictors.errors import SecondLookError
-from space.addresses import MethodNotAllowed, NotFound
+from space.http.addresses import MethodNotAllowed, NotFound
 from tests.drawings import encoded
 from tests.films import chest, mammogram
 from tests.running import ROOT, Space

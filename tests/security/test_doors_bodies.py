@@ -14,8 +14,9 @@ import pytest
 
 from predictors.image import MAX_BYTES
 from predictors.predictor import MAX_BATCH
-from space import bodies, room
-from space.bodies import ENVELOPE, Bodies, CutOff, largest
+from space import room
+from space.http import bodies
+from space.http.bodies import ENVELOPE, Bodies, CutOff, largest
 from space.room import Room
 from tests.drawings import encoded
 from tests.films import chest
@@ -246,9 +247,9 @@ def test_what_was_in_flight_is_forgotten_with_its_request(tmp_path: Path, monkey
 # The running app, with little patience
 
 STRICT = f"""
-import space.bodies, space.heads, space.room
-space.bodies.STALL, space.bodies.LINGER, space.heads.PATIENCE = 0.5, 1.0, 0.5
-space.bodies.LARGEST = ((("/gradio_api/upload",), {3 << 20}), *space.bodies.LARGEST)
+import space.http.bodies, space.http.heads, space.room
+space.http.bodies.STALL, space.http.bodies.LINGER, space.http.heads.PATIENCE = 0.5, 1.0, 0.5
+space.http.bodies.LARGEST = ((("/gradio_api/upload",), {3 << 20}), *space.http.bodies.LARGEST)
 space.room.MOST_ON_DISK, space.room.LOOK_EVERY = {6 << 20}, 0
 """
 

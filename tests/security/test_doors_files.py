@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from space.fetch import NOT_FETCHED
-from space.mcp import NO_ADDRESS
+from space.gradio.mcp import NO_ADDRESS
 from tests.drawings import encoded
 from tests.films import chest
 from tests.running import ROOT, Space, running_space

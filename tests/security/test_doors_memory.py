@@ -10,7 +10,7 @@ import gradio.routes
 import gradio.state_holder
 import pytest
 
-from space.narrow import SESSIONS, narrow_gradio
+from space.gradio.narrow import SESSIONS, narrow_gradio
 
 
 @pytest.fixture

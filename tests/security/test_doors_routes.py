@@ -12,7 +12,7 @@ from fastapi import FastAPI
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount
 
-from space.doors import OPEN, Doors
+from space.gradio.doors import OPEN, Doors
 from tests.running import Space
 from tests.security.doors import refused
 

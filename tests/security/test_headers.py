@@ -10,7 +10,7 @@ import httpx
 import pytest
 from starlette.responses import HTMLResponse, PlainTextResponse
 
-from space.headers import DATA, ON_EVERY_ANSWER, SecurityHeaders
+from space.http.headers import DATA, ON_EVERY_ANSWER, SecurityHeaders
 from tests.drawings import encoded
 from tests.films import chest
 from tests.running import Space

@@ -5,7 +5,9 @@ import re
 from predictors.header import MAX_PIXELS
 from predictors.image import MAX_BYTES
 from predictors.predictor import MAX_BATCH
-from space import bodies, fetch, heads, narrow, room
+from space import fetch, room
+from space.gradio import narrow
+from space.http import bodies, heads
 from tests.running import ROOT
 
 TEXT = (ROOT / "SECURITY.md").read_text(encoding="utf-8")

@@ -128,7 +128,7 @@ def test_a_new_space_gets_what_it_needs_and_nothing_else_and_every_route_of_it_i
         for path in tracked(checkout)
         if path in SINGLE or (path.startswith(FOLDERS) and not path.startswith("space/deploy/"))
     }
-    assert {"app.py", "LICENSE", "docs/page.png", "weights/scope/model.pth", "space/theme.css"} <= set(held)
+    assert {"app.py", "LICENSE", "docs/page.png", "weights/scope/model.pth", "space/page/theme.css"} <= set(held)
     assert not [path for path in held if "SECRET" in str(held[path].data[:20])]
     for path, blob in held.items():
         if path != ".gitattributes":

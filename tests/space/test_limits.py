@@ -12,7 +12,7 @@ from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from predictors.registry import Service
 from space import limits
-from space.gate import Gate
+from space.http.gate import Gate
 from space.limits import Rate, RateLimit, client_of, seconds_to_wait, trusted_proxies
 from space.metrics import Metrics
 from tests.running import ROOT, Space

@@ -4,8 +4,8 @@ import random
 from types import SimpleNamespace
 from typing import Any
 
+from space.gradio.line import FairLine
 from space.limits import JOINED
-from space.line import FairLine
 
 
 def event(name: str) -> Any:

@@ -23,7 +23,7 @@ from predictors.registry import Service
 from predictors.stages import Stopwatch, stage, watched
 from space.desk import Desk
 from space.metrics import DOORS, Metrics, codes
-from space.rest import create_rest
+from space.rest.api import create_rest
 from tests.running import ROOT, Space
 from tests.security import doors
 

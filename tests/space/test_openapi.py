@@ -10,9 +10,9 @@ import pytest
 
 from predictors.errors import SecondLookError
 from predictors.registry import Service
-from space import schema
-from space.addresses import FIRST_SEGMENTS
-from space.examples import EXAMPLES, batch_example
+from space.http.addresses import FIRST_SEGMENTS
+from space.rest import schema
+from space.rest.examples import EXAMPLES, batch_example
 from tests.running import ROOT, Space
 
 FILE = ROOT / "clients" / "openapi.json"
@@ -26,12 +26,12 @@ def document() -> dict[str, Any]:
 
 def test_the_file_is_what_the_command_prints_and_no_framework_is_loaded_for_it() -> None:
     program = (
-        "import runpy, sys; runpy.run_module('space.openapi', run_name='__main__');"
+        "import runpy, sys; runpy.run_module('space.rest.openapi', run_name='__main__');"
         "sys.exit(str([n for n in ('tensorflow', 'keras', 'torch') if n in sys.modules] or ''))"
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
     assert done.stderr.strip() == ""
-    assert done.stdout == FILE.read_text(encoding="utf-8"), "run: python -m space.openapi > clients/openapi.json"
+    assert done.stdout == FILE.read_text(encoding="utf-8"), "run: python -m space.rest.openapi > clients/openapi.json"
 
 
 def test_the_file_is_what_the_service_answers(space: Space, document: dict[str, Any]) -> None:

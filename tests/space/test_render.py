@@ -13,10 +13,10 @@ import pytest
 from predictors.finding import Finding
 from predictors.predictor import Predictor
 from predictors.registry import Service, models
-from space.about import card, overview_html
-from space.batch import batch_csv, batch_html
-from space.render import finding_html, refusal_html
-from space.words import figure
+from space.page.about import card, overview_html
+from space.page.batch import batch_csv, batch_html
+from space.page.render import finding_html, refusal_html
+from space.page.words import figure
 from tests.drawings import encoded
 from tests.films import FILMS
 from tests.running import ROOT

@@ -19,8 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from predictors import errors
 from predictors.image import MAX_BYTES
 from predictors.registry import Service
-from space import schema
-from space.forms import ENVELOPE
+from space.rest import schema
+from space.rest.forms import ENVELOPE
 from tests.drawings import encoded
 from tests.films import limb
 from tests.running import ROOT, Space, running_space

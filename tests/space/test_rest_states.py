@@ -11,10 +11,10 @@ from fastapi.testclient import TestClient
 
 from predictors.errors import InternalError
 from predictors.registry import Service
-from space import schema
 from space.desk import Desk
 from space.metrics import Metrics
-from space.rest import create_rest
+from space.rest import schema
+from space.rest.api import create_rest
 from tests.drawings import encoded
 from tests.films import chest
 from tests.running import ROOT

@@ -15,9 +15,13 @@ from predictors.finding import DISCLAIMER, Answer
 from predictors.predictor import MAX_BATCH, Predictor, Source, Status
 from predictors.registry import Service
 from predictors.stages import ENCODE, stage
-from space import schema
-from space.addresses import Foreseen, nothing_there
-from space.declared import (
+from space.desk import Desk, Film, Question
+from space.http.addresses import Foreseen, nothing_there
+from space.limits import client_of
+from space.metrics import CONTENT_TYPE
+from space.refusals import told_by_http
+from space.rest import schema
+from space.rest.declared import (
     KEY,
     PEAK,
     about,
@@ -29,12 +33,8 @@ from space.declared import (
     one_film,
     several_films,
 )
-from space.desk import Desk, Film, Question
-from space.examples import EXAMPLES, batch_example
-from space.forms import BATCH_FIELD, FIELDS, films_of
-from space.limits import client_of
-from space.metrics import CONTENT_TYPE
-from space.refusals import told_by_http
+from space.rest.examples import EXAMPLES, batch_example
+from space.rest.forms import BATCH_FIELD, FIELDS, films_of
 
 VERSION = "1.0.0"
 """Of these routes, not of any model."""

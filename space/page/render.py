@@ -11,7 +11,7 @@ from predictors import heatmap
 from predictors.finding import DISCLAIMER, Answer, Finding
 from predictors.image import Radiograph
 from predictors.scope import SEEN_AS
-from space.words import Words, figure, words
+from space.page.words import Words, figure, words
 
 OPACITY = 45
 """Of the heat map when it is first shown, in percent."""

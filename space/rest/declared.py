@@ -8,8 +8,8 @@ from predictors import errors
 from predictors.errors import SecondLookError
 from predictors.predictor import MAX_BATCH, Predictor
 from predictors.scope import SEEN_AS
-from space import schema
-from space.forms import BATCH_FIELD, FIELDS
+from space.rest import schema
+from space.rest.forms import BATCH_FIELD, FIELDS
 
 KEY = "Idempotency-Key"
 PEAK = "X-Heatmap-Peak"

@@ -16,14 +16,14 @@ from predictors.predictor import MAX_BATCH, Predictor, Source
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from predictors.stages import ENCODE, SECOND_READER, stage
-from space.about import card, overview_html
-from space.batch import batch_html
 from space.desk import Desk, Film, Question
 from space.fetch import fetch_for_gradio
-from space.line import FairQueue
+from space.gradio.line import FairQueue
+from space.gradio.routes import MODELS_QUEUE, add_routes, waited
+from space.page.about import card, overview_html
+from space.page.batch import batch_html
+from space.page.render import WAITING, finding_html, refusal_html
 from space.refusals import foreseen, hush_gradio
-from space.render import WAITING, finding_html, refusal_html
-from space.routes import MODELS_QUEUE, add_routes, waited
 from space.uploads import CHECK_EVERY, KEEP_FOR, received, received_all
 
 TITLE = "Second Look"

@@ -31,7 +31,7 @@ def one_tool_a_model() -> None:
 
 
 class RoomForAFilm(StreamableHTTPSessionManager):
-    """By itself it takes messages of 4 MiB, and a film in base64 has up to 27. ``space.bodies`` bounds them."""
+    """By itself it takes messages of 4 MiB, and a film in base64 has up to 27. ``space.http.bodies`` bounds them."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings, max_request_body_size=sys.maxsize)

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the REST routes: ``python -m space.openapi > clients/openapi.json``.
+"""The OpenAPI document of the REST routes: ``python -m space.rest.openapi > clients/openapi.json``.
 
 The clients' types are generated from that file; no network is loaded to make it.
 """
@@ -11,9 +11,9 @@ from typing import Any
 from predictors.registry import Service
 from space.desk import Desk
 from space.metrics import Metrics
-from space.rest import create_rest
+from space.rest.api import create_rest
 
-_WEIGHTS = Path(__file__).parent.parent / "weights"
+_WEIGHTS = Path(__file__).parents[2] / "weights"
 
 
 def document() -> dict[str, Any]:

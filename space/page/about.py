@@ -7,7 +7,7 @@ from typing import Any
 
 from predictors.predictor import Predictor
 from predictors.spec import ModelSpec
-from space.words import words
+from space.page.words import words
 
 CARD_FILE = "card.md"
 

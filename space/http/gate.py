@@ -7,7 +7,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictors.errors import SecondLookError
-from space.addresses import FIRST_SEGMENTS
+from space.http.addresses import FIRST_SEGMENTS
 from space.limits import client_of
 from space.metrics import Metrics
 from space.refusals import foreseen, told_by_http

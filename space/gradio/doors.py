@@ -18,7 +18,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from predictors.errors import Busy, FileTooLarge, InternalError, MissingFile, SecondLookError
-from space.addresses import MethodNotAllowed, NotFound
+from space.http.addresses import MethodNotAllowed, NotFound
 from space.refusals import foreseen, told_by_http
 
 OPEN = {

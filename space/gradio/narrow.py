@@ -18,7 +18,7 @@ from gradio.state_holder import SessionState
 from gradio.utils import LRUCache, error_payload
 from starlette.datastructures import FormData
 
-from space.doors import told
+from space.gradio.doors import told
 from space.tracing import refused
 
 SESSIONS = 500

@@ -13,11 +13,11 @@ from predictors.predictor import MAX_BATCH, Predictor
 from predictors.registry import Service
 from predictors.scope import SEEN_AS
 from space.desk import Desk, Door, Film, Question
-from space.doors import made_folder
+from space.gradio.doors import made_folder
+from space.gradio.line import AT_THE_DESK, LINE
 from space.limits import JOINED, client_of
-from space.line import AT_THE_DESK, LINE
 from space.refusals import told_by_gradio
-from space.schema import ANSWERS, AnyAnswer
+from space.rest.schema import ANSWERS, AnyAnswer
 from space.uploads import received, received_all
 
 PREDICT = "bone_fracture"

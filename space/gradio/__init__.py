@@ -1,0 +1,1 @@
+"""The door that Gradio keeps: named routes, its queue, its tools for agents; made narrow enough for strangers."""
