@@ -13,7 +13,10 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-import gradio as gr
+from space.gradio.stubs import unwritten
+
+with unwritten():
+    import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 

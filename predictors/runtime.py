@@ -85,6 +85,7 @@ class Twin(NamedTuple):
 class Network:
     """A compiled network. Calling it is thread-safe: every call has an inference request of its own.
 
+    It is gone with the call: one that were kept for the next would save 0.4 ms, and hold the film's pixels until then.
     ``hint`` says how its cores are used: "LATENCY", all of them for one film, or "THROUGHPUT", one for each film.
     """
 
