@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import openvino
 from numpy.typing import NDArray
+from openvino.tools.ovc import convert_model
 
 from predictors.errors import ModelUnavailable
 from predictors.preprocess import normalised
@@ -106,7 +107,7 @@ def _keras_original(weights: Path, spec: ModelSpec) -> tuple[Any, Original]:
 
     with tempfile.TemporaryDirectory() as folder:
         two.export(folder, format="tf_saved_model", verbose=False)
-        return _named(openvino.convert_model(folder), spec), original
+        return _named(convert_model(folder), spec), original
 
 
 def _with_evidence(model: Any, spec: ModelSpec) -> Any:
@@ -169,5 +170,5 @@ def _torch_original(weights: Path, spec: ModelSpec) -> tuple[Any, Original]:
 
     size = spec.input.size
     with torch.no_grad():
-        model = openvino.convert_model(both, example_input=torch.zeros(1, size, size, 3), input=[-1, size, size, 3])
+        model = convert_model(both, example_input=torch.zeros(1, size, size, 3), input=[-1, size, size, 3])
     return _named(model, spec), original

@@ -31,7 +31,9 @@ def seals() -> int:
 
 def template(control: socket.socket) -> None:
     """Fork a child, or end one, as often as told."""
-    Image.init()  # every import before the first fork
+    import predictors.dicom  # noqa: F401  # every import before the first fork
+
+    Image.init()
     gc.freeze()  # so that the collector of a child touches, and thereby copies, none of what is shared
     while True:
         order, sockets, *_ = socket.recv_fds(control, 64, 1)

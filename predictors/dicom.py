@@ -24,8 +24,8 @@ from predictors.bands import bands, looked_up
 from predictors.bombs import check_jpeg
 from predictors.errors import CorruptImage, ImageTooLarge, SecondLookError, UnsupportedImage
 from predictors.grayscale import shown_grey
+from predictors.header import SEVERAL_FRAMES, is_part10
 
-SEVERAL_FRAMES = "The file holds more than one picture; send one film as a single-frame file."
 _NO_PICTURE = "This DICOM file holds no picture of a kind that we read; send a single-frame radiograph."
 _UNKNOWN_CODING = "This DICOM file is compressed in a way that we do not read; export it uncompressed."
 
@@ -49,11 +49,6 @@ _ELEMENTS = [
     *(f"{c}PaletteColorLookupTableData" for c in ("Red", "Green", "Blue")),
     *(f"Segmented{c}PaletteColorLookupTableData" for c in ("Red", "Green", "Blue")),
 ]
-
-
-def is_dicom(data: bytes) -> bool:
-    """Whether ``data`` is DICOM Part 10, or a data set with no preamble (first group 0002 or 0008)."""
-    return _is_part10(data) or data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
 
 
 def decode_dicom(data: bytes, max_pixels: int) -> NDArray[Any]:
@@ -81,13 +76,9 @@ def decode_dicom(data: bytes, max_pixels: int) -> NDArray[Any]:
 # Reading the header
 
 
-def _is_part10(data: bytes) -> bool:
-    return data[128:132] == b"DICM"
-
-
 def _parse(data: bytes, stop_before_pixels: bool = False) -> Any:
     """The picture's own elements, as a pydicom data set with a transfer syntax."""
-    part10 = _is_part10(data)
+    part10 = is_part10(data)
     elements = itertools.count()
 
     def enough(tag: int, _vr: str | None, _length: int) -> bool:
@@ -116,7 +107,7 @@ def _check_inflated_size(data: bytes, max_pixels: int) -> None:
     pydicom inflates all of it before it reads the first element, so the header cannot warn us.
     """
     stream = BytesIO(data)
-    stream.seek(132 if _is_part10(data) else 0)
+    stream.seek(132 if is_part10(data) else 0)
     meta = read_dataset(stream, False, True, stop_when=lambda tag, _vr, _length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") != uid.DeflatedExplicitVRLittleEndian:
         return

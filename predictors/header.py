@@ -10,12 +10,13 @@ from PIL import Image, TiffImagePlugin
 
 from predictors import errors
 from predictors.bombs import DIRECTORIES, check_jpeg, check_png, check_tiff
-from predictors.dicom import SEVERAL_FRAMES
 
 MAX_PIXELS = 64_000_000
 
 FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "DICOM")
 """What a film can be; JPEG includes MPO, as phones write it."""
+
+SEVERAL_FRAMES = "The file holds more than one picture; send one film as a single-frame file."
 
 _FAX = (2, 3, 4)
 """TIFF codings that no film has: of a broken one, libtiff leaves in the picture what lay in memory before."""
@@ -23,6 +24,16 @@ _FAX = (2, 3, 4)
 # Two kinds of grey TIFF that Pillow decodes in Intel byte order and refuses in Motorola's.
 TiffImagePlugin.OPEN_INFO.setdefault((TiffImagePlugin.MM, 0, (1,), 1, (16,), ()), ("I;16B", "I;16B"))
 TiffImagePlugin.OPEN_INFO.setdefault((TiffImagePlugin.MM, 1, (1,), 1, (32,), ()), ("I", "I;32B"))
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether ``data`` is DICOM Part 10, or a data set with no preamble (first group 0002 or 0008)."""
+    return is_part10(data) or data[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08")
+
+
+def is_part10(data: bytes) -> bool:
+    """Whether ``data`` begins as DICOM Part 10 files do: a preamble of 128 bytes, and its mark."""
+    return data[128:132] == b"DICM"
 
 
 def opened(data: bytes) -> Image.Image:

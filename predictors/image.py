@@ -17,8 +17,7 @@ from PIL import Image
 from predictors import errors
 from predictors.bands import bands, looked_up
 from predictors.bombs import check_tiff
-from predictors.dicom import decode_dicom, is_dicom
-from predictors.header import MAX_PIXELS, check_header, opened
+from predictors.header import MAX_PIXELS, check_header, is_dicom, opened
 from predictors.samples import pixels_of
 
 MAX_BYTES = 20 * 1024 * 1024  # "20 MB" as a file manager counts it: whoever trusts either reading is served
@@ -73,6 +72,8 @@ def read_film(source: bytes | os.PathLike[str] | str) -> Radiograph:
     """
     data = _bytes(source)
     if is_dicom(data):
+        from predictors.dicom import decode_dicom  # and pydicom: 23 MiB that the service has in its decoders alone
+
         return _radiograph(decode_dicom(data, MAX_PIXELS), "DICOM")
     try:
         return _radiograph(*_decode(data))

@@ -25,8 +25,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import numpy as np
-import openvino
 from numpy.typing import NDArray
+
+from predictors import kept_out
+
+with kept_out("openvino.tools.ovc"):  # the converter, 15 MiB that only ``predictors.convert`` has a use for
+    import openvino
 
 from predictors.errors import ModelUnavailable
 from predictors.kernels import fastest_here

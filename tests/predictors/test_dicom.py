@@ -12,7 +12,8 @@ from pydicom.data import get_testdata_file
 from pydicom.pixels import get_decoder
 
 from predictors import errors
-from predictors.dicom import decode_dicom, is_dicom
+from predictors.dicom import decode_dicom
+from predictors.header import is_dicom
 from predictors.image import read_film
 from tests.drawings import (
     dicom,
