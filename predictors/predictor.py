@@ -196,7 +196,10 @@ class Predictor:
         if self._hint == "THROUGHPUT" or film.colour is not None:
             return None
         _ = film.plane  # made once, for both
-        return _other_core.submit(network_input, film, self.spec.input)
+        try:
+            return _other_core.submit(network_input, film, self.spec.input)
+        except RuntimeError:  # this machine has no thread to spare
+            return None
 
     def _ask(
         self, film: Radiograph, ahead: Future[Plane] | None = None

@@ -96,6 +96,19 @@ def test_a_films_input_is_made_while_the_guard_looks(service: Service, monkeypat
     assert seen == [True]
 
 
+def test_a_machine_without_a_thread_to_spare_answers_all_the_same(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = encoded(limb(), "PNG")
+    before = steady(service["bone_fracture"].predict(film))
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("predictors.predictor._other_core.submit", no_thread)
+    assert steady(service["bone_fracture"].predict(film)) == before
+
+
 def test_what_goes_wrong_beside_the_guard_is_no_answer(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(*_: object) -> None:
         raise ValueError("no input")
