@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 FIRST_PAUSE, LONGEST_PAUSE = 2.0, 60.0
 """Seconds between a failure and the next attempt: doubled from the first to the longest."""
 
-CLOSING_SECONDS = 1.0
-"""How long ``Service.close`` waits."""
+CLOSING_SECONDS = 3.0
+"""How long ``Service.close`` waits. A thread that is still in OpenVINO when Python ends takes the process down with
+SIGABRT; to load a network takes a fraction of a second, and has taken more than one on a busy machine."""
 
 FRAMEWORK_MODULES = {"architectures", "convert"}
 """Modules of this package that import TensorFlow or torch, and hold no model."""
