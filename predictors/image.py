@@ -72,7 +72,7 @@ def read_film(source: bytes | os.PathLike[str] | str) -> Radiograph:
     """
     data = _bytes(source)
     if is_dicom(data):
-        from predictors.dicom import decode_dicom  # and pydicom: 23 MiB that the service has in its decoders alone
+        from predictors.dicom import decode_dicom  # and pydicom, 23 MiB by itself: in the decoders alone
 
         return _radiograph(decode_dicom(data, MAX_PIXELS), "DICOM")
     try:

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from predictors import kept_out
 
-with kept_out("openvino.tools.ovc"):  # the converter, 15 MiB that only ``predictors.convert`` has a use for
+with kept_out("openvino.tools.ovc"):  # the converter, 15 MiB by itself: ``predictors.convert`` alone needs it
     import openvino
 
 from predictors.errors import ModelUnavailable
