@@ -13,9 +13,9 @@ from pathlib import Path
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
 
-from space.gradio.stubs import unwritten
+from space.gradio.lean import lean
 
-with unwritten():
+with lean():
     import gradio as gr
 import uvicorn
 from fastapi import FastAPI

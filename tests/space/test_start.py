@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-SCRIPT = """
+STUBS = """
 import ast, inspect
 getfile, segment, parsed = inspect.getfile, ast.get_source_segment, []
 ast.get_source_segment = lambda *args, **more: parsed.append(1) or segment(*args, **more)
@@ -16,27 +16,33 @@ print(len(parsed))
 """
 
 
-def stubs_made(first: str = "") -> int:
-    """How many components' sources Gradio takes apart until the service is imported."""
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(first=first)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return int(done.stdout)
-
-
-def test_the_service_starts_without_the_stubs_that_gradio_alone_would_make() -> None:
-    assert stubs_made() == 0
-    assert stubs_made(first="import gradio") > 50
-
-
-def test_it_leaves_out_what_only_decoders_conversions_and_training_need() -> None:
-    heavy = ("pydicom", "openvino.tools.ovc", "tensorflow", "keras", "torch", "torchvision")
-    script = f"import app, sys; from predictors import runtime; print([m for m in {heavy} if m in sys.modules])"
+def printed(script: str) -> str:
+    """What ``script`` prints in a Python of its own."""
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=Path(__file__).parents[2], capture_output=True, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    return done.stdout.strip()
+
+
+def test_the_service_starts_without_the_stubs_that_gradio_alone_would_make() -> None:
+    assert printed(STUBS.format(first="")) == "0"
+    assert int(printed(STUBS.format(first="import gradio"))) > 50
+
+
+def test_it_leaves_out_what_only_decoders_conversions_tables_and_training_need() -> None:
+    heavy = ("pydicom", "openvino.tools.ovc", "pandas", "tensorflow", "keras", "torch", "torchvision")
+    there = f"import app, sys; from predictors import runtime; print([m for m in {heavy} if m in sys.modules])"
+    assert printed(there) == "[]"
+
+
+def test_gradio_still_knows_a_table_when_it_meets_one() -> None:
+    script = (
+        "import app, pandas; from gradio.caching import _hash_repr;"
+        "print(_hash_repr(pandas.DataFrame({'film': [1, 2]})).startswith('DF('), _hash_repr([1]))"
+    )
+    assert printed(script) == "True L[1]"
+
+
+def test_a_pandas_that_is_there_already_is_the_one_that_gradio_gets() -> None:
+    script = "import pandas, app, sys, gradio.caching as caching; print(caching.pd is pandas is sys.modules['pandas'])"
+    assert printed(script) == "True"
