@@ -22,8 +22,9 @@ UNTELLING = ("r", "tm", "cpu", "processor")
 
 
 def results() -> Path:
-    """The folder of this kind of machine: its processor and the widest of its ``PRECISIONS``."""
-    words = re.findall(r"[a-z0-9]+", f"{_cpu('model name')} {(_flags() or ['plain'])[-1].partition('_')[0]}".lower())
+    """The folder of this kind of machine: its processor, without its clock, and the widest of its ``PRECISIONS``."""
+    processor, widest = _cpu("model name").partition("@")[0], (_flags() or ["plain"])[-1].partition("_")[0]
+    words = re.findall(r"[a-z0-9]+", f"{processor} {widest}".lower())
     return Path(__file__).parent / "results" / "-".join(word for word in words if word not in UNTELLING)
 
 
