@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 # OpenVINO's converter reports its use to its makers unless this package is missing. What people convert here, and
 # when, is nobody's business.
@@ -10,11 +11,14 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 @contextmanager
-def kept_out(module: str) -> Iterator[None]:
-    """What is imported inside does without ``module``, as if it were not installed; unless it is there already."""
-    sys.modules.setdefault(module, None)  # type: ignore[arg-type]
+def kept_out(module: str, stand_in: ModuleType | None = None) -> Iterator[None]:
+    """What is imported inside does without ``module``, unless it is there already: it gets ``stand_in``.
+
+    Without one it is as if ``module`` were not installed.
+    """
+    sys.modules.setdefault(module, stand_in)  # type: ignore[arg-type]
     try:
         yield
     finally:
-        if sys.modules[module] is None:
+        if sys.modules[module] is stand_in:
             del sys.modules[module]

@@ -8,13 +8,18 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from predictors import kept_out
+
 _getfile = inspect.getfile
 
 
 @contextmanager
 def lean() -> Iterator[None]:
-    """Gradio, imported inside for the first time, writes no stubs and leaves pandas for when it is needed."""
-    with unwritten(), put_off("pandas"):
+    """Gradio, imported inside for the first time, writes no stubs and leaves pandas for when it is needed.
+
+    It imports pandas to tell apart the tables in a cache of its own, which nothing here uses.
+    """
+    with unwritten(), kept_out("pandas", Later("pandas")):
         yield
 
 
@@ -38,24 +43,16 @@ def _nowhere(thing: Any) -> str:
     return _getfile(thing)
 
 
-@contextmanager
-def put_off(module: str) -> Iterator[None]:
-    """What is imported inside gets ``module`` in name alone: it is imported when something of it is first asked for.
+class Later(ModuleType):
+    """A module in name alone, which is imported when something of it is first asked for.
 
-    Gradio imports pandas to tell apart the tables in a cache of its own, which nothing here uses. ``LazyLoader`` of
-    the standard library would not do: it loads at any question, and ``inspect`` asks every module for its file.
+    ``LazyLoader`` of the standard library would not do: it loads at any question, and ``inspect`` asks every module for
+    its file.
     """
-    stand_in = _Later(module)
-    sys.modules.setdefault(module, stand_in)
-    try:
-        yield
-    finally:
-        if sys.modules[module] is stand_in:
-            del sys.modules[module]
 
-
-class _Later(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
+        if sys.modules.get(self.__name__) is self:
+            del sys.modules[self.__name__]
         return getattr(importlib.import_module(self.__name__), name)

@@ -4,6 +4,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from predictors import kept_out
+from space.gradio.lean import Later
+
 STUBS = """
 import ast, inspect
 getfile, segment, parsed = inspect.getfile, ast.get_source_segment, []
@@ -46,3 +51,16 @@ def test_gradio_still_knows_a_table_when_it_meets_one() -> None:
 def test_a_pandas_that_is_there_already_is_the_one_that_gradio_gets() -> None:
     script = "import pandas, app, sys, gradio.caching as caching; print(caching.pd is pandas is sys.modules['pandas'])"
     assert printed(script) == "True"
+
+
+def test_a_stand_in_gives_way_to_its_module_when_it_is_asked_for_something(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with kept_out("colorsys", Later("colorsys")):
+        import colorsys
+
+        assert isinstance(colorsys, Later)
+        assert colorsys.rgb_to_hsv(1, 1, 1) == (0, 0, 1)
+        assert not isinstance(sys.modules["colorsys"], Later)
+    assert sys.modules["colorsys"].rgb_to_hsv
