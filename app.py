@@ -12,6 +12,9 @@ from pathlib import Path
 # Nothing phones home: said before Gradio and the Hub's client are imported, which read it once.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+# Nor is kept who asked when: after every event Gradio would make a table, with pandas, of the last ten thousand.
+os.environ["GRADIO_ANALYTICS_MAX_EVENTS"] = "1"
+os.environ["GRADIO_ANALYTICS_CACHE_FREQUENCY"] = str(sys.maxsize)
 
 from space.gradio.lean import lean
 

@@ -40,6 +40,15 @@ def test_it_leaves_out_what_only_decoders_conversions_tables_and_training_need()
     assert printed(there) == "[]"
 
 
+def test_gradio_makes_no_table_of_the_events_that_it_has_seen() -> None:
+    script = (
+        "import app, gradio, sys; queue = gradio.Blocks()._queue; queue.events_recorded = 9;"
+        "queue.compute_analytics_summary([{'function': 'predict', 'status': 'success', 'process_time': 1.0}]);"
+        "print(queue.ANALYTICS_MAX_EVENTS, 'pandas' in sys.modules)"
+    )
+    assert printed(script) == "1 False"
+
+
 def test_gradio_still_knows_a_table_when_it_meets_one() -> None:
     script = (
         "import app, pandas; from gradio.caching import _hash_repr;"
