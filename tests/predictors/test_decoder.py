@@ -362,8 +362,9 @@ def test_a_child_has_loaded_what_decoding_needs_and_nothing_of_the_web(decoder: 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_the_children_end_with_the_app(how: signal.Signals) -> None:
     program = (
-        "import sys, time\n"
+        "import signal, sys, time\n"
         "from predictors.decoder import Decoder\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # in the background a shell has it ignored
         "decoder = Decoder(1)\n"
         "decoder.read(bytes.fromhex(sys.stdin.readline()))\n"
         "print(decoder._template._process.pid, decoder._idle[0].pid, flush=True)\n"
