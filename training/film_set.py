@@ -70,9 +70,15 @@ def weights_of(examples: list[Example], recipe: Recipe) -> Tensor:
     return weights / weights.mean()
 
 
+def resized(planes: Tensor, size: int | None) -> Tensor:
+    """Planes [N, C, H, W] at ``size`` pixels a side; None leaves them as they are."""
+    if size is None or size == planes.shape[-1]:
+        return planes
+    return transforms.resize(planes, [size, size], antialias=True)
+
+
 def network_ready(planes: Tensor, spec: InputSpec, size: int | None) -> Tensor:
     """Planes [N, C, H, W] in 0..1 to normalised network input [N, 3, size, size]."""
-    if size and size != planes.shape[-1]:
-        planes = transforms.resize(planes, [size, size], antialias=True)
+    planes = resized(planes, size)
     planes = transforms.normalize(planes.expand(-1, 3, -1, -1), list(spec.mean), list(spec.std))
     return planes.contiguous(memory_format=torch.channels_last)

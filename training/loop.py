@@ -24,7 +24,7 @@ from tqdm import tqdm
 from predictors.spec import InputSpec
 from training.augment import augment, crops, mixed
 from training.collections import Example
-from training.film_set import FilmSet, film_planes, network_ready
+from training.film_set import FilmSet, film_planes, network_ready, resized
 from training.grow import grow
 from training.matching import Matching, margin
 from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, unfold
@@ -68,19 +68,22 @@ class Learner:
             films.masks[rows].float() if films.masks is not None else None,
             self.recipe.augmentation,
         )
-        outputs, matched = self._seen(planes, size)
+        outputs, matched = self._seen(planes, size or self.recipe.input.size)
         loss = self._label_loss(outputs[0], films.targets[rows], films.weights[rows])
         if masks is not None:
             loss = loss + self.recipe.box_weight * self._box_loss(outputs[1].float(), masks, films.targets[rows])
         return self._learnt(loss + self.recipe.distil_weight * matched)
 
-    def match(self, planes: Tensor, side: int) -> float:
+    def match(self, planes: Tensor, side: int, size: int | None) -> float:
         """One step towards the teacher on squares of ``side`` pixels out of the films' ``planes``; returns the loss."""
-        planes, _ = augment(planes.float(), None, self.recipe.augmentation)
+        planes, _ = augment(resized(planes.float(), size), None, self.recipe.augmentation)
         return self._learnt(self._seen(mixed(crops(planes, side)), None)[1])
 
     def _seen(self, planes: Tensor, size: int | None) -> tuple[Outputs, Tensor]:
-        """What the network says of ``planes``, and how far from the teacher that is."""
+        """What the network says of ``planes``, and how far from the teacher that is.
+
+        Whole films are seen at ``size`` pixels a side, and by the teacher at its own; squares (None) as they are.
+        """
         with autocast():
             given = network_ready(planes, self.recipe.input, size)
             if self.teacher is None or self.matching is None or not self.taught:
@@ -89,7 +92,7 @@ class Learner:
             outputs = self.network.spoken(maps[-1])
             recipe, teacher = self.teacher
             with torch.no_grad():
-                known_maps = teacher.maps(network_ready(planes, recipe.input, None))
+                known_maps = teacher.maps(network_ready(planes, recipe.input, size and recipe.input.size))
                 known = teacher.spoken(known_maps[-1])
         return outputs, self.matching(maps, outputs, known_maps, known)
 
@@ -235,7 +238,7 @@ def fit(
             for step in bar:
                 batch = rows[step * recipe.batch : (step + 1) * recipe.batch]
                 if phase.crop:
-                    losses.append(learner.match(everything[batch], phase.crop))
+                    losses.append(learner.match(everything[batch], phase.crop, phase.size))
                 else:
                     losses.append(learner.step(films, batch, phase.size))
                 bar.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}")

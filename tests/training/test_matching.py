@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -141,6 +142,27 @@ def test_a_phase_may_do_without_its_teacher(monkeypatch: pytest.MonkeyPatch) -> 
         learner._seen(films, None)
 
 
+def test_each_sees_films_at_its_own_size_and_squares_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    pupil = replace(PUPIL, input=replace(PUPIL.input, size=96))
+    known = replace(TEACHER, input=replace(TEACHER.input, size=64))
+    learner = loop.Learner(pupil, build(pupil, None), (known, build(known, None).eval()))
+    learner.start(Phase(1, 1e-3, 0), 1)
+    sides: list[tuple[str, int]] = []
+
+    def looking(who: str, network: Network) -> None:
+        maps = network.maps
+        monkeypatch.setattr(network, "maps", lambda x: (sides.append((who, x.shape[-1])), maps(x))[1])
+
+    looking("pupil", learner.network)
+    looking("teacher", learner.teacher[1])  # type: ignore[index]
+    film = torch.rand(2, 1, 96, 96)
+    films = FilmSet(film, torch.zeros(2, dtype=torch.long), torch.ones(2), None, np.array(["", ""]))
+    learner.step(films, torch.arange(2), None)
+    learner.step(films, torch.arange(2), 32)
+    learner.match(film, 32, 64)
+    assert sides == [("pupil", 96), ("teacher", 64), ("pupil", 32), ("teacher", 64), ("pupil", 32), ("teacher", 32)]
+
+
 def test_a_phase_without_labels_needs_a_teacher(data: Path, tmp_path: Path) -> None:
     films = split(load(data, "bone_fracture"), 0)
     with pytest.raises(ValueError, match="no teacher to match"):
@@ -156,9 +178,9 @@ def test_the_first_phase_asks_for_no_label(data: Path, tmp_path: Path, monkeypat
     seen: dict[str, list[Any]] = {"match": [], "step": []}
     match, step = loop.Learner.match, loop.Learner.step
 
-    def matching(self: loop.Learner, planes: Tensor, side: int) -> float:
+    def matching(self: loop.Learner, planes: Tensor, side: int, size: int | None) -> float:
         seen["match"].append((len(planes), side))
-        return match(self, planes, side)
+        return match(self, planes, side, size)
 
     def stepping(self: loop.Learner, films: FilmSet, rows: Tensor, size: int | None) -> float:
         seen["step"].append(rows)
