@@ -88,6 +88,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
             "validation AUC.",
             *_taught(recipe),
+            *(_learnt_smaller(learnt) if (learnt := recipe.phases[-1].size) else []),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
@@ -139,6 +140,13 @@ def _taught(recipe: Recipe) -> list[str]:
             f"{sides[0]} pixels out of each film, half of them mixed in pairs."
         )
     return lines
+
+
+def _learnt_smaller(size: int) -> list[str]:
+    return [
+        f"- Learnt from films of {size} pixels a side. At the larger input, which the validation films chose, it reads "
+        "them better, since augmentation had enlarged half of what it saw."
+    ]
 
 
 def _table(figures: Mapping[str, Any]) -> list[str]:

@@ -1,5 +1,11 @@
-"""A trained network becomes what ships: weights of record, compiled twin, spec.json, pictures and card."""
+"""A trained network becomes what ships: weights of record, compiled twin, spec.json, pictures and card.
 
+``python -m training.release fracture_detection --data FOLDER`` does so again with the weights of record that are there,
+after a change of what the recipe says of reading (input, rule of the threshold, limits), which takes no training.
+"""
+
+import argparse
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +18,11 @@ from predictors.scope import inverted, sight
 from predictors.spec import FileRecord, ModelSpec
 from training import calibrate, pictures
 from training.card import write_card
-from training.collections import Example
+from training.collections import Example, split
 from training.evaluate import (
     Outputs,
     evaluated,
+    examples_of,
     kinds_of,
     pictures_of,
     positive_probability,
@@ -23,10 +30,10 @@ from training.evaluate import (
     truth_of,
 )
 from training.networks import Network as TorchNetwork
-from training.networks import fold_to_half
+from training.networks import build, fold_to_half
 from training.progress import HISTORY
-from training.recipes import Recipe
-from training.record import save_weights
+from training.recipes import RECIPES, Recipe
+from training.record import read_weights, save_weights
 
 TWIN = "twin.xml"
 
@@ -34,9 +41,15 @@ TWIN = "twin.xml"
 def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Path, out: Path) -> ModelSpec:
     """Write everything of ``recipe`` into ``out``; calibration, threshold and figures come from ``val``."""
     out.mkdir(parents=True, exist_ok=True)
-    weights = out / recipe.weights_file
     fold_to_half(network)
-    save_weights(network, recipe, weights)
+    save_weights(network, recipe, out / recipe.weights_file)
+    pictures.training_curves(work / HISTORY, out / "training.png")
+    return described(recipe, val, out)
+
+
+def described(recipe: Recipe, val: list[Example], out: Path) -> ModelSpec:
+    """Write all that goes with the weights of record in ``out``; calibration, threshold and figures from ``val``."""
+    weights = out / recipe.weights_file
     spec = ModelSpec(
         name=recipe.name,
         title=recipe.title,
@@ -65,7 +78,6 @@ def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Pat
     validation = evaluated(compiled, spec, recipe, val, outputs)
     spec = replace(spec, metrics={"validation": validation, "twin_difference": difference})
     spec.write(out)
-    pictures.training_curves(work / HISTORY, out / "training.png")
     pictures_of(spec, recipe, val, outputs, out)
     write_card(spec, recipe, out)
     return spec
@@ -90,3 +102,22 @@ def calibrated(spec: ModelSpec, recipe: Recipe, val: list[Example], outputs: Out
     spec = replace(spec, temperature=round(temperature, 6), bias=round(bias, 6))
     cut = calibrate.threshold(positive_probability(spec, outputs), truth, recipe.threshold_rule)
     return replace(spec, threshold=cut, threshold_rule=calibrate.RULES[recipe.threshold_rule])
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description="Describe weights of record anew: twin, calibration, figures, card.")
+    parser.add_argument("name", choices=sorted(RECIPES))
+    parser.add_argument("--data", type=Path, required=True, help="the collection, or a folder that holds it")
+    parser.add_argument("--weights", type=Path, default=Path("weights"))
+    chosen = parser.parse_args()
+    recipe, folder = RECIPES[chosen.name], chosen.weights / chosen.name
+    _, val = split(examples_of(recipe, chosen.data), recipe.seed)
+    network = build(recipe, None)
+    read_weights(network, folder / recipe.weights_file)
+    save_weights(network, recipe, folder / recipe.weights_file)  # a Keras file states its input's size
+    print(json.dumps(described(recipe, val, folder).metrics, indent=2))
+
+
+if __name__ == "__main__":
+    main()

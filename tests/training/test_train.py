@@ -17,7 +17,7 @@ from predictors.preprocess import network_input
 from predictors.runtime import load_network, sha256_of, twin_sha256
 from predictors.spec import ModelSpec
 from tests.training.conftest import draw_collection
-from training import figures, loop, train
+from training import figures, loop, release, train
 from training.collections import load, split
 from training.evaluate import evaluated, run
 from training.networks import Network, build, fold_to_half
@@ -171,7 +171,23 @@ def test_the_command_trains_a_torch_network_and_its_teacher_first(
     state = torch.load(out / "model.pth", weights_only=True)
     assert state["fc.weight"].shape == (2, 512)
     assert state["conv1.weight"].dtype == torch.float16
-    assert_serving_answers_without_converting(spec, recipe, data, out, monkeypatch, tmp_path / "cache")
+    with monkeypatch.context() as patch:
+        assert_serving_answers_without_converting(spec, recipe, data, out, patch, tmp_path / "cache")
+
+    # The same weights, read at another size: everything but they is described anew.
+    phases = tuple(replace(phase, size=64) for phase in recipe.phases)
+    larger = replace(recipe, input=replace(recipe.input, size=96), phases=phases)
+    monkeypatch.setitem(RECIPES, "fracture_detection", larger)
+    arguments = ["fracture_detection", "--data", data, "--weights", out.rename(tmp_path / "fracture_detection").parent]
+    monkeypatch.setattr(sys, "argv", ["release", *map(str, arguments)])
+    release.main()
+    out = tmp_path / "fracture_detection"
+    described = assert_release_is_whole(out, larger)
+    assert described.input.size == 96
+    assert "Learnt from films of 64 pixels" in (out / "card.md").read_text(encoding="utf-8")
+    assert_card_states_the_spec(out, described)
+    now = torch.load(out / "model.pth", weights_only=True)
+    assert all(torch.equal(value, now[name]) for name, value in state.items())
 
 
 def test_a_release_is_trained_onward_with_the_last_phase_only(
