@@ -23,7 +23,7 @@ class Phase:
     epochs: int
     learning_rate: float
     frozen: int
-    size: int | None = None  # train smaller than the input at first: cheaper, and coarse features come first
+    size: int | None = None  # the films' side, where it is smaller than the input: cheaper, and coarse features first
     crop: int | None = None
     taught: bool = True  # whether the teacher is matched beside the labels
 
@@ -150,16 +150,17 @@ RECIPES: dict[str, Recipe] = {
             _FRACTURES,
             name="fracture_detection",
             title="Fracture, second reader",
-            version="1.1.0",
+            version="1.2.0",
             framework="torch",
             weights_file="model.pth",
             architecture="resnet18",
             labels=("fractured", "not fractured"),
             positive="fractured",
             relabel={"fracture": "fractured", "normal": "not fractured"},
-            input=InputSpec(320, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
+            # Learnt at 320 px, read at 352: augmentation enlarges half of the films (Touvron et al. 2019, "FixRes").
+            input=InputSpec(352, "pad", mean=IMAGENET_MEAN, std=IMAGENET_STD),
             activation="softmax",
-            phases=(Phase(22, 2e-3, 0, crop=192), Phase(7, 3e-4, 0)),
+            phases=(Phase(22, 2e-3, 0, size=320, crop=192), Phase(7, 3e-4, 0, size=320)),
             start="scratch",
             teacher="second_fracture_teacher",
             seed=1,
