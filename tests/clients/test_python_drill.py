@@ -128,7 +128,9 @@ def test_a_restart_during_the_queue_loses_nobody(awake: SleepingSpace, clock: Cl
     before = awake.told()["app"]
     found = asyncio.run(ask_all())
     assert awake.told()["app"] != before
-    assert awake.counted("pneumonia") == (len(films), 0)  # counted by the process that answered
+    predicted, repeated = awake.counted("pneumonia")  # by the second process: the first may have answered some
+    assert 1 <= predicted <= len(films)
+    assert repeated == 0
     for each, answer in zip(films, found, strict=True):
         assert timeless(answer) == expected(awake, "pneumonia", encoded(each, "PNG"))
 
