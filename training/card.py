@@ -144,8 +144,8 @@ def _taught(recipe: Recipe) -> list[str]:
 
 def _learnt_smaller(size: int) -> list[str]:
     return [
-        f"- Learnt from films of {size} pixels a side. At the larger input, which the validation films chose, it reads "
-        "them better, since augmentation had enlarged half of what it saw."
+        f"- Learnt from films of {size} pixels a side, about half of them enlarged by augmentation. It reads them "
+        "better at the larger input, which the validation films chose."
     ]
 
 

@@ -1,7 +1,8 @@
 """A trained network becomes what ships: weights of record, compiled twin, spec.json, pictures and card.
 
 ``python -m training.release fracture_detection --data FOLDER`` does so again with the weights of record that are there,
-after a change of what the recipe says of reading (input, rule of the threshold, limits), which takes no training.
+after a change of what the recipe says of reading (input, rule of the threshold, limits), which takes no training. What
+two readers agree on is measured anew by ``training.agreement``.
 """
 
 import argparse
