@@ -116,6 +116,8 @@ def test_one_command_trains_and_releases_a_keras_network(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     recipe, data, out, work = RECIPES["pneumonia"], tmp_path / "films", tmp_path / "out", tmp_path / "runs"
+    recipe = replace(recipe, input=replace(recipe.input, size=96))
+    monkeypatch.setitem(RECIPES, "pneumonia", recipe)
     draw_collection(data / "pneumonia", ("pneumonia", "normal"), ("kermany", "nih"), groups=6)
     command(monkeypatch, "pneumonia", data, out, work)
     assert "auroc" in capsys.readouterr().out
@@ -256,34 +258,34 @@ def test_the_option_epochs_holds_for_the_teacher_too(tmp_path: Path, monkeypatch
 # Stopped and taken up again
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def recipe() -> Recipe:
-    """A torch network without a start, small enough that an epoch takes a second."""
+    """A torch network without a start, small enough that an epoch of its two steps takes a second."""
     return replace(
         RECIPES["fracture_detection"],
         input=replace(RECIPES["fracture_detection"].input, size=32),
         phases=(Phase(2, 1e-3, 0), Phase(2, 5e-4, 2)),
         augmentation=Augmentation(),
-        batch=8,
+        batch=16,
         box_weight=0.0,
         distil_weight=0.0,
         teacher=None,
     )
 
 
-@pytest.fixture
-def films(tmp_path: Path) -> tuple[list[Any], list[Any]]:
-    draw_collection(tmp_path / "films", ("fracture", "normal"), ("fracatlas",), groups=10)
-    return split(load(tmp_path / "films", "bone_fracture"), 0)
+@pytest.fixture(scope="module")
+def films(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Any], list[Any]]:
+    folder = tmp_path_factory.mktemp("films")
+    draw_collection(folder, ("fracture", "normal"), ("fracatlas",), groups=10)
+    return split(load(folder, "bone_fracture"), 0)
 
 
 class Stop(Exception):
     """Whatever ends a training: a reboot, a timeout."""
 
 
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The learning rate of every step taken."""
+def counting_steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of every step that is taken from now on."""
     taken: list[float] = []
     step = loop.Learner.step
 
@@ -293,6 +295,20 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
     monkeypatch.setattr(loop.Learner, "step", counted)
     return taken
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    return counting_steps(monkeypatch)
+
+
+@pytest.fixture(scope="module")
+def rates(recipe: Recipe, films: Any, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """The learning rates of a training that nothing stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        taken = counting_steps(patch)
+        loop.fit(recipe, *films, tmp_path_factory.mktemp("whole"))
+        return list(taken)
 
 
 def fit_and_stop_after(done: int, recipe: Recipe, films: Any, work: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,13 +333,15 @@ ALL = [(1, 1), (1, 2), (2, 1), (2, 2)]
 
 @pytest.mark.parametrize("done", [1, 2, 3])
 def test_a_stopped_training_goes_on_where_it_was(
-    done: int, recipe: Recipe, films: Any, steps: list[float], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    done: int,
+    recipe: Recipe,
+    films: Any,
+    rates: list[float],
+    steps: list[float],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    work, whole = tmp_path / "work", tmp_path / "whole"
-    loop.fit(recipe, *films, whole)
-    rates, per_epoch = list(steps), len(steps) // 4
-    steps.clear()
-
+    work, per_epoch = tmp_path / "work", len(rates) // 4
     fit_and_stop_after(done, recipe, films, work, monkeypatch)
     before = history(work)
     assert epochs(work) == ALL[:done]
@@ -409,7 +427,7 @@ def test_a_collection_smaller_than_a_batch_is_learnt_whole(
 
 
 def test_a_bright_bar_is_learnt(recipe: Recipe, films: Any, tmp_path: Path) -> None:
-    recipe = replace(recipe, phases=(Phase(10, 2e-3, 0),))
+    recipe = replace(recipe, phases=(Phase(10, 2e-3, 0),), batch=8)
     loop.fit(recipe, *films, tmp_path)
     losses = [float(row["loss"]) for row in history(tmp_path)]
     # The median: with four steps an epoch, one batch of odd views can make an epoch's loss.
