@@ -10,6 +10,28 @@ from tests.drawings import encoded
 from tests.films import FILMS
 from tests.running import ROOT, Space, running_space, until_ready
 
+LONGEST = (
+    "clients/test_typescript.py",
+    "training/test_train.py",
+    "browser/test_accessibility.py",
+    "browser/test_page.py",
+    "predictors/test_films.py",
+    "faults/test_leaving.py",
+    "space/test_deploy.py",
+    "clients/test_python_drill.py",
+    "training/test_networks.py",
+    "security/test_privacy.py",
+    "browser/test_example.py",
+    "predictors/test_convert.py",
+)
+"""The files that take a minute or more, longest first."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, so that no worker is left alone with one at the end (``--no-loadscope-reorder``)."""
+    place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
+
 
 @pytest.fixture(scope="session")
 def space(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Space]:
