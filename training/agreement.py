@@ -12,11 +12,11 @@ from typing import Any
 
 from predictors.runtime import default_cache, load_network
 from predictors.spec import ModelSpec
-from training.calibrate import Truth
+from training.calibrate import Scores, Truth
 from training.card import write_card
 from training.collections import Example, split
 from training.evaluate import decisions, examples_of, positive_probability, run, truth_of
-from training.figures import agreement
+from training.figures import agreement, together
 from training.recipes import RECIPES, Recipe
 
 
@@ -27,22 +27,25 @@ def held_back_from_both(first: Recipe, second: Recipe, data: Path) -> list[Examp
     return [example for example in held[0] if example.path in known]
 
 
-def read_by(recipe: Recipe, weights: Path, examples: list[Example]) -> Truth:
-    """Which films the recipe's shipped network calls positive."""
+def read_by(recipe: Recipe, weights: Path, examples: list[Example]) -> tuple[Scores, Truth]:
+    """The probabilities of the recipe's shipped network, and which films it calls positive."""
     folder = weights / recipe.name
     spec = ModelSpec.read(folder)
     outputs = run(load_network(spec, folder, default_cache()), spec, examples)
-    return decisions(spec, positive_probability(spec, outputs))
+    probability = positive_probability(spec, outputs)
+    return probability, decisions(spec, probability)
 
 
 def compared(first: Recipe, second: Recipe, weights: Path, examples: list[Example]) -> dict[str, dict[str, Any]]:
     """The figures for each reader's card, by the reader's name."""
     truth, groups = truth_of(examples, first), [example.group for example in examples]
     said = {recipe.name: read_by(recipe, weights, examples) for recipe in (first, second)}
-    return {
-        one.name: {"with": other.name, **agreement(said[one.name], said[other.name], truth, groups)}
-        for one, other in ((first, second), (second, first))
-    }
+    result: dict[str, dict[str, Any]] = {}
+    for one, other in ((first, second), (second, first)):
+        (mine, called), (theirs, other_called) = said[one.name], said[other.name]
+        apart, as_one = agreement(called, other_called, truth, groups), together(mine, theirs, truth, groups)
+        result[one.name] = {"with": other.name, **apart, **as_one}
+    return result
 
 
 def main() -> None:

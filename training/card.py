@@ -192,16 +192,21 @@ def _heat(rows: Mapping[str, Any]) -> list[str]:
 
 
 def _agreement(rows: Mapping[str, Any]) -> list[str]:
+    auroc = (
+        f" AUROC on these films: {_with_interval(rows, 'auroc')}, the other reader's "
+        f"{_with_interval(rows, 'other_auroc')}, of the mean of the two probabilities "
+        f"{_with_interval(rows, 'mean_auroc')}."
+    )
     films = (
         f"With `{rows['with']}`, the other reader, on {rows['films']} films of {rows['groups']} groups that neither "
         "was trained on: "
     )
     if rows["kappa"] is None:
-        return [f"{films}both say the same of every one, so that Cohen's kappa is not defined.", ""]
+        return [f"{films}both say the same of every one, so that Cohen's kappa is not defined.{auroc}", ""]
     return [
         f"{films}Cohen's kappa {_with_interval(rows, 'kappa')}. They disagree on {rows['disagree']} of them; "
         f"this one is right on {rows['right_where_they_agree']} where they agree and on "
-        f"{rows['right_where_they_disagree']} where they do not.",
+        f"{rows['right_where_they_disagree']} where they do not.{auroc}",
         "",
     ]
 

@@ -137,6 +137,16 @@ def agreement(first: Truth, second: Truth, truth: Truth, groups: Groups) -> dict
     }
 
 
+def together(this: Scores, other: Scores, truth: Truth, groups: Groups) -> dict[str, Any]:
+    """AUROC of two readers of the same films, and of the mean of their two probabilities, each with its interval."""
+    result: dict[str, Any] = {}
+    for name, probability in (("auroc", this), ("other_auroc", other), ("mean_auroc", (this + other) / 2)):
+        ends = interval(_of_rows(lambda p, t: roc_auc_score(t, p), probability, truth), groups)
+        result[name] = _round(roc_auc_score(truth, probability))
+        result[f"{name}_95"] = [_round(end) for end in ends]
+    return result
+
+
 def _kappa(first: Truth, second: Truth) -> float:
     """Not a number where both say the same of every film: then chance alone agrees as well."""
     both = np.concatenate([first, second])

@@ -97,5 +97,6 @@ def test_two_readers_are_compared_on_films_that_neither_was_trained_on(
     assert 0 < len(films) < len(held[0])
     result = agreement.compared(*readers, WEIGHTS, films)
     assert result["bone_fracture"]["with"] == "fracture_detection"
-    for figure in ("films", "kappa", "disagree", "right_where_they_agree"):
+    for figure in ("films", "kappa", "disagree", "right_where_they_agree", "mean_auroc"):
         assert result["bone_fracture"][figure] == result["fracture_detection"][figure]
+    assert result["bone_fracture"]["auroc"] == result["fracture_detection"]["other_auroc"]

@@ -14,6 +14,7 @@ from training.figures import (
     figures,
     interval,
     recall_at_specificity,
+    together,
 )
 from training.loop import figures_of, positive_scores
 
@@ -194,6 +195,17 @@ def test_agreement_of_a_case_done_by_hand() -> None:
     assert (result["films"], result["disagree"]) == (10, 0.3)
     assert result["right_where_they_agree"] == round(6 / 7, 4)
     assert result["right_where_they_disagree"] == round(1 / 3, 4)
+
+
+def test_the_mean_of_two_readers_is_a_reader_of_its_own() -> None:
+    # Each ranks one negative film too high, and not the same one.
+    truth = np.array([1, 1, 0, 0], dtype=bool)
+    first, second = np.array([0.9, 0.6, 0.7, 0.1]), np.array([0.9, 0.6, 0.1, 0.7])
+    result = together(first, second, truth, list("abcd"))
+    assert (result["auroc"], result["other_auroc"], result["mean_auroc"]) == (0.75, 0.75, 1.0)
+    assert result["auroc_95"][0] < 0.75 < result["auroc_95"][1]
+    assert result["mean_auroc_95"] == [1.0, 1.0]
+    assert together(second, first, truth, list("abcd"))["mean_auroc"] == 1.0
 
 
 def test_two_readers_who_say_the_same_of_every_film_have_no_kappa() -> None:
