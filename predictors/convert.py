@@ -111,7 +111,7 @@ def _keras_original(weights: Path, spec: ModelSpec) -> tuple[Any, Original]:
 def _traced(model: Any) -> Any:
     """A Keras model as OpenVINO reads it: traced once, its weights frozen into the graph.
 
-    ``Model.export`` traces it eight times over, and takes three to four times as long for the same network.
+    ``Model.export`` traces it several times, and took three to four times as long for the same network.
     """
     import tensorflow as tf
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2 as frozen
