@@ -234,6 +234,24 @@ def test_a_call_that_waits_can_be_cancelled(awake: SleepingSpace, drawn: dict[st
         client.pneumonia(drawn["chest"])
 
 
+def test_a_call_made_just_as_the_client_is_closed_ends(awake: SleepingSpace, monkeypatch: pytest.MonkeyPatch) -> None:
+    awake.tell(stage="BUILDING")
+    client, hand_over = second_look.SecondLook(awake.id, hub=awake.hub), asyncio.run_coroutine_threadsafe
+    closing = threading.Thread(target=client.close)
+
+    def while_another_closes(*work: Any) -> Any:
+        monkeypatch.undo()
+        closing.start()
+        closing.join(0.2)
+        return hand_over(*work)
+
+    monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", while_another_closes)
+    with pytest.raises(second_look.Cancelled):
+        client.wake(deadline=20)
+    closing.join(20)
+    assert not closing.is_alive()
+
+
 def test_a_cancelled_task_leaves_the_apps_queue(awake: SleepingSpace, clock: Clock, drawn: dict[str, Path]) -> None:
     def seen() -> list[str]:
         return [each["path"] for each in awake.told()["requests"]]

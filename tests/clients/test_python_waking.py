@@ -88,6 +88,26 @@ def test_a_try_that_hangs_ends_with_the_deadline() -> None:
         asyncio.run(persist(hangs, 0.05, Pace(), None))
 
 
+def test_a_cancellation_that_comes_just_as_a_try_ends_is_not_lost() -> None:
+    tries = 0
+
+    async def cancel_as_it_ends() -> None:
+        call = asyncio.current_task()
+        assert call
+
+        async def attempt(_: Teller) -> str:
+            nonlocal tries
+            tries += 1
+            asyncio.get_running_loop().call_soon(call.cancel)
+            raise not_yet()
+
+        with pytest.raises(asyncio.CancelledError):
+            await persist(attempt, 300, Pace(base=0.01), None)
+
+    asyncio.run(cancel_as_it_ends())
+    assert tries == 1
+
+
 @pytest.mark.parametrize("error", [Refused("out_of_scope", "No."), SpacePaused(), OSError(), ValueError()])
 def test_nothing_else_is_tried_again(error: Exception) -> None:
     clock = Clock()

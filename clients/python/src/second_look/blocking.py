@@ -47,6 +47,7 @@ class SecondLook:
         thread.start()
         self._client = AsyncSecondLook(space, **options)
         self._close = weakref.finalize(self, _close, self._loop, self._client, thread)
+        self._handing_over = threading.RLock()  # work for the loop: none comes after the last
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +57,8 @@ class SecondLook:
 
     def close(self) -> None:
         """Cancel what is going on, and close the connections."""
-        self._close()
+        with self._handing_over:
+            self._close()
 
     def wake(self, **call: Unpack[BlockingCall]) -> None:
         """Wake the Space if it sleeps, and wait until it answers."""
@@ -91,10 +93,11 @@ class SecondLook:
         return self._wait(call, self._client.heatmap(name, film, **_without_cancel(call)))
 
     def _wait(self, call: BlockingCall, work: Coroutine[Any, Any, T]) -> T:
-        if not self._close.alive:
-            work.close()
-            raise Cancelled
-        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        with self._handing_over:
+            if not self._close.alive:
+                work.close()
+                raise Cancelled
+            future = asyncio.run_coroutine_threadsafe(work, self._loop)
         cancel = call.get("cancel")
         try:
             while True:

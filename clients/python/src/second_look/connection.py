@@ -183,17 +183,17 @@ class Connection(Client):  # type: ignore[misc]  # gradio_client brings no types
         minutes, the app answers the same key and film from memory.
         """
         job = self.submit(argument, api_name=route, headers={"Idempotency-Key": key})
-        loop, done = asyncio.get_running_loop(), asyncio.Event()
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
 
         def finished(_: object) -> None:
             with suppress(RuntimeError):  # nobody waits any more, and the loop is closed
-                loop.call_soon_threadsafe(done.set)
+                loop.call_soon_threadsafe(done.set_result, None)
 
         job.future.add_done_callback(finished)
         try:
-            while not done.is_set():
-                with suppress(asyncio.TimeoutError):
-                    await asyncio.wait_for(done.wait(), 0.1)
+            while not done.done():
+                await asyncio.wait({done}, timeout=0.1)
                 _tell_all(job.communicator.updates, tell)
         except asyncio.CancelledError:
             _Daemons().submit(job.cancel)  # takes it out of the app's queue, and waits for the app to say so

@@ -99,7 +99,7 @@ async def persist(
     last: NotYet | None = None
     for tell.attempt in count(1):
         try:
-            return await asyncio.wait_for(attempt(tell), end - pace.clock())
+            return await _within(end - pace.clock(), attempt(tell))
         except asyncio.TimeoutError:
             break
         except NotYet as not_yet:
@@ -113,6 +113,19 @@ async def persist(
         if pace.clock() >= end:
             break
     raise DeadlineExceeded(deadline, last)
+
+
+async def _within(seconds: float, work: Awaitable[T]) -> T:
+    """As ``asyncio.wait_for``, which before Python 3.12 loses a cancellation that comes just as the work ends."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        task.cancel()  # no effect on one that has ended
+        await asyncio.gather(task, return_exceptions=True)
+    if task.cancelled():
+        raise asyncio.TimeoutError
+    return task.result()
 
 
 # What an HTTP status says
