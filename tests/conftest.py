@@ -31,6 +31,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest files first, so that no worker is left alone with one at the end (``--no-loadscope-reorder``)."""
     place = {Path(__file__).parent / name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: place.get(item.path, len(place)))
+    # schemathesis names all operations of a document alike, and of tests with one name xdist runs one.
+    for item in items:
+        if operation := getattr(item, "operation_label", ""):
+            item._id = item.id.with_params(operation)
+    assert len({item.nodeid for item in items}) == len(items), "tests of one name"
 
 
 @pytest.fixture(scope="session")

