@@ -4,7 +4,7 @@ import asyncio
 import threading
 import weakref
 from collections.abc import Coroutine, Sequence
-from concurrent.futures import CancelledError, TimeoutError  # the built-in one from Python 3.11 on
+from concurrent.futures import CancelledError, Future, TimeoutError  # the built-in one from Python 3.11 on
 from typing import Any, TypeVar
 
 from typing_extensions import Self, Unpack
@@ -43,10 +43,11 @@ class SecondLook:
 
     def __init__(self, space: str, **options: Unpack[Options]) -> None:
         self._loop = asyncio.new_event_loop()
-        thread = threading.Thread(target=self._loop.run_forever, name="second-look", daemon=True)
+        thread = threading.Thread(target=_run, args=[self._loop], name="second-look", daemon=True)
         thread.start()
         self._client = AsyncSecondLook(space, **options)
-        self._close = weakref.finalize(self, _close, self._loop, self._client, thread)
+        self._calls: set[Future[Any]] = set()
+        self._close = weakref.finalize(self, _close, self._loop, self._client, self._calls, thread)
         self._handing_over = threading.RLock()  # work for the loop: none comes after the last
 
     def __enter__(self) -> Self:
@@ -98,6 +99,7 @@ class SecondLook:
                 work.close()
                 raise Cancelled
             future = asyncio.run_coroutine_threadsafe(work, self._loop)
+            self._calls.add(future)
         cancel = call.get("cancel")
         try:
             while True:
@@ -112,6 +114,7 @@ class SecondLook:
             raise Cancelled from None
         finally:
             future.cancel()  # whatever ended the wait, a keyboard interrupt too; no effect on one that is done
+            self._calls.discard(future)
 
 
 def _without_cancel(call: BlockingCall) -> Call:
@@ -120,14 +123,21 @@ def _without_cancel(call: BlockingCall) -> Call:
     return rest  # type: ignore[return-value]
 
 
-def _close(loop: asyncio.AbstractEventLoop, client: AsyncSecondLook, thread: threading.Thread) -> None:
+def _run(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _close(
+    loop: asyncio.AbstractEventLoop, client: AsyncSecondLook, calls: set[Future[Any]], thread: threading.Thread
+) -> None:
     async def finish() -> None:
         others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in others:
-            task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
         await client.close()
 
+    for call in calls.copy():
+        call.cancel()  # it ends what it has begun, which nobody else may: anyio's tasks must have been started first
     finished = asyncio.run_coroutine_threadsafe(finish(), loop)
     finished.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
     if threading.current_thread() is not thread:  # the garbage collector may call from anywhere
