@@ -21,7 +21,7 @@ from training.loop import figures_of, positive_scores
 
 @pytest.fixture(autouse=True)
 def few_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RESAMPLES", 200)
+    monkeypatch.setattr(module, "RESAMPLES", 60)
 
 
 def made_up(count: int = 240, seed: int = 0) -> tuple[Any, Any, list[str]]:
