@@ -34,27 +34,39 @@ def test_the_service_starts_without_the_stubs_that_gradio_alone_would_make() -> 
     assert int(printed(STUBS.format(first="import gradio"))) > 50
 
 
-def test_it_leaves_out_what_only_decoders_conversions_tables_and_training_need() -> None:
-    heavy = ("pydicom", "openvino.tools.ovc", "pandas", "tensorflow", "keras", "torch", "torchvision")
-    there = f"import app, sys; from predictors import runtime; print([m for m in {heavy} if m in sys.modules])"
-    assert printed(there) == "[]"
+HEAVY = ("pydicom", "openvino.tools.ovc", "pandas", "tensorflow", "keras", "torch", "torchvision")
+STARTED = f"""
+import app, gradio, sys
+from predictors import runtime
+print([module for module in {HEAVY} if module in sys.modules])
+
+queue = gradio.Blocks()._queue
+queue.events_recorded = 9
+queue.compute_analytics_summary([{{"function": "predict", "status": "success", "process_time": 1.0}}])
+print(queue.ANALYTICS_MAX_EVENTS, "pandas" in sys.modules)
+
+import pandas
+from gradio.caching import _hash_repr
+print(_hash_repr(pandas.DataFrame({{"film": [1, 2]}})).startswith("DF("), _hash_repr([1]))
+"""
 
 
-def test_gradio_makes_no_table_of_the_events_that_it_has_seen() -> None:
-    script = (
-        "import app, gradio, sys; queue = gradio.Blocks()._queue; queue.events_recorded = 9;"
-        "queue.compute_analytics_summary([{'function': 'predict', 'status': 'success', 'process_time': 1.0}]);"
-        "print(queue.ANALYTICS_MAX_EVENTS, 'pandas' in sys.modules)"
-    )
-    assert printed(script) == "1 False"
+@pytest.fixture(scope="module")
+def started() -> list[str]:
+    """What one start says of itself, a line each."""
+    return printed(STARTED).splitlines()
 
 
-def test_gradio_still_knows_a_table_when_it_meets_one() -> None:
-    script = (
-        "import app, pandas; from gradio.caching import _hash_repr;"
-        "print(_hash_repr(pandas.DataFrame({'film': [1, 2]})).startswith('DF('), _hash_repr([1]))"
-    )
-    assert printed(script) == "True L[1]"
+def test_it_leaves_out_what_only_decoders_conversions_tables_and_training_need(started: list[str]) -> None:
+    assert started[0] == "[]"
+
+
+def test_gradio_makes_no_table_of_the_events_that_it_has_seen(started: list[str]) -> None:
+    assert started[1] == "1 False"
+
+
+def test_gradio_still_knows_a_table_when_it_meets_one(started: list[str]) -> None:
+    assert started[2] == "True L[1]"
 
 
 def test_a_pandas_that_is_there_already_is_the_one_that_gradio_gets() -> None:
