@@ -57,8 +57,14 @@ class Finding:
         return max(self.probabilities, key=self.probabilities.__getitem__)
 
     @cached_property
+    def log_odds_over_film(self) -> NDArray[np.float32]:
+        """``heatmap.log_odds_over_film`` of this film: made when first asked for, once for its peak and its heat."""
+        with stage(HEATMAP):
+            return heatmap.log_odds_over_film(self)
+
+    @cached_property
     def heat(self) -> NDArray[np.float64]:
-        """``heatmap.heat`` of this film: made when first asked for, once for its peak and its pictures."""
+        """``heatmap.heat`` of this film: made when first asked for, once for all its pictures."""
         with stage(HEATMAP):
             return heatmap.heat(self)
 

@@ -40,16 +40,22 @@ _COLOURS = np.stack([np.interp(np.arange(256) / 17, np.arange(16), _INFERNO[:, c
 """The same at 256 steps, [256, 3]."""
 
 
+def log_odds_over_film(finding: "Finding") -> NDArray[np.float32]:
+    """Log-odds of ``spoken_label`` over the film, [height, width] of its place in the network's square."""
+    spec, film = finding.spec, finding.film
+    signed = finding.evidence if spoken_label(finding) == spec.positive else -finding.evidence
+    left, top, width, height = placement(film.width, film.height, spec.input)
+    cell = len(signed) / spec.input.size  # positions of the map to a pixel of the square
+    box = (left * cell, top * cell, (left + width) * cell, (top + height) * cell)
+    return np.asarray(Image.fromarray(signed.astype(np.float32)).resize((width, height), Image.Resampling.BICUBIC, box))
+
+
 def heat(finding: "Finding") -> NDArray[np.float64]:
-    """The map over the film at the network's own resolution, [height, width] of its place in the square, 0..1.
+    """The map over the film, [height, width] as ``log_odds_over_film``, 0..1.
 
     Zero at the weakest evidence, the probability of ``spoken_label`` at the peak.
     """
-    spec, film = finding.spec, finding.film
-    signed = finding.evidence if spoken_label(finding) == spec.positive else -finding.evidence
-    square = Image.fromarray(signed.astype(np.float32)).resize((spec.input.size,) * 2, Image.Resampling.BICUBIC)
-    left, top, width, height = placement(film.width, film.height, spec.input)
-    weight = _weight(np.asarray(square.crop((left, top, left + width, top + height)), np.float64), finding)
+    weight = _weight(finding.log_odds_over_film.astype(np.float64), finding)
     reach = weight.max() - weight.min()
     relative = (weight - weight.min()) / reach if reach > 0 else np.zeros_like(weight)
     return np.asarray(finding.probabilities[spoken_label(finding)] * relative)
@@ -77,7 +83,7 @@ def spoken_label(finding: "Finding") -> str:
 
 def peak(finding: "Finding") -> tuple[float, float]:
     """Where the map is highest: x and y as fractions of the film."""
-    values = finding.heat
+    values = finding.log_odds_over_film  # the heat is highest there too, and takes three times as long
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
 

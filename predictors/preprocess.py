@@ -46,7 +46,9 @@ def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
     else:
         planes = _resized(film.plane, place, spec) / np.float32(np.iinfo(film.grey.dtype).max)
     low, high = _percentiles(planes, spec.window)
-    planes = np.clip((planes - low) / max(high - low, 1e-6), 0.0, 1.0).astype(np.float32)
+    planes -= np.float32(low)
+    planes /= np.float32(max(high - low, 1e-6))
+    np.clip(planes, 0, 1, out=planes)
     if spec.colour == "rgb" and planes.ndim == 2:
         planes = np.repeat(planes[..., None], 3, axis=-1)
     square = np.zeros((spec.size, spec.size, *planes.shape[2:]), np.float32)
