@@ -83,7 +83,7 @@ def spoken_label(finding: "Finding") -> str:
 
 def peak(finding: "Finding") -> tuple[float, float]:
     """Where the map is highest: x and y as fractions of the film."""
-    values = finding.log_odds_over_film  # the heat is highest there too, and takes three times as long
+    values = finding.log_odds_over_film  # the heat is highest there too, and takes longer
     row, column = np.unravel_index(int(values.argmax()), values.shape)
     return (float(column) + 0.5) / values.shape[1], (float(row) + 0.5) / values.shape[0]
 

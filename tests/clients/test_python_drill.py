@@ -246,8 +246,13 @@ def test_a_call_made_just_as_the_client_is_closed_ends(awake: SleepingSpace, mon
         return hand_over(*work)
 
     monkeypatch.setattr(asyncio, "run_coroutine_threadsafe", while_another_closes)
+    for_ever = threading.Event()
+    giving_up = threading.Timer(20, for_ever.set)
+    giving_up.start()
     with pytest.raises(second_look.Cancelled):
-        client.wake(deadline=20)
+        client.wake(cancel=for_ever)
+    giving_up.cancel()
+    assert not for_ever.is_set()
     closing.join(20)
     assert not closing.is_alive()
 

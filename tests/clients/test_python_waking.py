@@ -102,7 +102,7 @@ def test_a_cancellation_that_comes_just_as_a_try_ends_is_not_lost() -> None:
             raise not_yet()
 
         with pytest.raises(asyncio.CancelledError):
-            await persist(attempt, 300, Pace(base=0.01), None)
+            await persist(attempt, 5, Pace(base=0.01), None)
 
     asyncio.run(cancel_as_it_ends())
     assert tries == 1
