@@ -47,6 +47,15 @@ class Radiograph:
         """Pixels down, in the file."""
         return self.size[1] or int(self.grey.shape[0])
 
+    @property
+    def extent(self) -> tuple[float, float]:
+        """How far the film reaches across and down ``grey``, in its pixels.
+
+        Of a film read at a fraction of its size, the last ones may show the film in part and beyond it nothing.
+        """
+        height, width = self.grey.shape
+        return self.width / round(self.width / width), self.height / round(self.height / height)
+
     @cached_property
     def plane(self) -> Image.Image:
         """The grey film in floating point (mode F), in its own range: what every network's input is resized from."""
@@ -121,9 +130,14 @@ def _decode(data: bytes) -> tuple[NDArray[Any], str, tuple[int, int]]:
 
 
 def _reduce(image: Any) -> None:
-    """Have a large JPEG decoded at a fraction of its size."""
-    times = min(image.size) // REDUCED_SIDE
-    if image.format in ("JPEG", "MPO") and times > 1:
+    """Have a large JPEG decoded at a fraction of its size, if `Radiograph.extent` can tell where it then ends.
+
+    It can where the film need not be turned, or fills its last pixels: mirrored, it would begin in part of a pixel.
+    """
+    times = max(times for times in (1, 2, 4, 8) if times == 1 or times * REDUCED_SIDE <= min(image.size))
+    if image.format not in ("JPEG", "MPO") or times == 1:
+        return
+    if _orientation(image) == 1 or not any(side % times for side in image.size):
         image.draft(None, (image.width // times, image.height // times))
 
 

@@ -41,10 +41,11 @@ def windowed_planes(film: Radiograph, spec: InputSpec) -> Plane:
     """
     place = placement(film.width, film.height, spec)
     if spec.colour == "rgb" and film.colour is not None:
-        channels = [_resized(Image.fromarray(film.colour[..., c]).convert("F"), place, spec) for c in range(3)]
+        pictures = [Image.fromarray(film.colour[..., c]).convert("F") for c in range(3)]
+        channels = [_resized(picture, film.extent, place, spec) for picture in pictures]
         planes = np.stack(channels, axis=-1) / np.float32(255)
     else:
-        planes = _resized(film.plane, place, spec) / np.float32(np.iinfo(film.grey.dtype).max)
+        planes = _resized(film.plane, film.extent, place, spec) / np.float32(np.iinfo(film.grey.dtype).max)
     low, high = _percentiles(planes, spec.window)
     planes -= np.float32(low)
     planes /= np.float32(max(high - low, 1e-6))
@@ -79,8 +80,9 @@ def _percentiles(values: Plane, at: tuple[float, float]) -> list[float]:
     return [float(pair[0] + (pair[-1] - pair[0]) * (place % 1)) for place, pair in zip(places, neighbours, strict=True)]
 
 
-def _resized(picture: Image.Image, place: Placement, spec: InputSpec) -> Plane:
+def _resized(picture: Image.Image, extent: tuple[float, float], place: Placement, spec: InputSpec) -> Plane:
     # Float (mode F), so that an 8-bit and a 16-bit copy of a film differ by their quantisation alone; Pillow's
     # bilinear filter widens with the scale, so that thin fracture lines are averaged and not skipped.
     size, gap = (place.width, place.height), spec.reducing_gap
-    return np.asarray(picture.resize(size, Image.Resampling.BILINEAR, reducing_gap=gap), np.float32)
+    resized = picture.resize(size, Image.Resampling.BILINEAR, box=(0, 0, *extent), reducing_gap=gap)
+    return np.asarray(resized, np.float32)

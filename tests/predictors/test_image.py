@@ -148,6 +148,12 @@ def test_a_large_colour_jpeg_on_its_side_is_upright() -> None:
     assert film.colour.shape == (1350, 1300, 3)
 
 
+def test_a_large_jpeg_that_would_begin_in_part_of_a_pixel_is_decoded_whole() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 2  # mirrored, and of an odd number of columns
+    assert read_film(encoded(drawn_film(2701, 2600), "JPEG", exif=exif)).grey.shape == (2600, 2701)
+
+
 def test_cmyk_jpeg_becomes_rgb() -> None:
     film = read_film(encoded(Image.fromarray(PHOTO).convert("CMYK"), "JPEG", quality=95))
     assert film.colour is not None

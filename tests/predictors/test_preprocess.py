@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from predictors.image import Radiograph
+from predictors.image import Radiograph, read_film
 from predictors.preprocess import network_input, normalised, placement, windowed_planes
 from predictors.spec import InputSpec
-from tests.drawings import drawn_film, drawn_photo
+from tests.drawings import drawn_film, drawn_photo, encoded
 
 PAD = InputSpec(64, "pad")
 STRETCH = InputSpec(64, "stretch")
@@ -59,6 +59,18 @@ def test_averaging_first_changes_little_and_a_wider_gap_less() -> None:
     at_once, near, wide = (windowed_planes(film(grey), replace(PAD, reducing_gap=gap)) for gap in (1e6, 1.0, 4.0))
     assert 0 < np.abs(wide - at_once).max() < 0.01
     assert np.abs(wide - at_once).mean() < np.abs(near - at_once).mean() < 0.05
+
+
+def test_a_film_read_at_half_its_size_lies_where_the_whole_film_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    data, spec = encoded(drawn_film(2601, 2571), "JPEG", quality=95), InputSpec(320, "stretch")
+    half = read_film(data)
+    monkeypatch.setattr("predictors.image.REDUCED_SIDE", 2600)
+    whole = read_film(data)
+    assert (half.extent, whole.extent) == ((1300.5, 1285.5), (2601, 2571))
+    at_half, at_once = (windowed_planes(film, spec) for film in (half, whole))
+    assert np.abs(at_half - at_once).max() < 0.01
+    stretched = windowed_planes(replace(half, size=(0, 0)), spec)  # as if its last pixels were whole ones
+    assert np.abs(stretched - at_once).max() > 0.05
 
 
 def test_normalising_repeats_grey_and_applies_mean_and_std() -> None:
