@@ -261,10 +261,11 @@ def _mapped(answer: dict[str, Any], memory: int) -> Radiograph:
     pixels, depth = height * width, {1: np.uint8, 2: np.uint16}[answer["depth"]]
     grey_bytes, colour_bytes = pixels * np.dtype(depth).itemsize, 3 * pixels if answer["colour"] else 0
     across, down = (int(side) for side in answer["size"])  # in the file, of which they may be a fraction
-    plausible = across >= width >= 1 and down >= height >= 1 and across * down <= MAX_PIXELS
+    sides = ((across, width), (down, height))
+    plausible = all(whole >= part >= 1 and -(-whole // round(whole / part)) == part for whole, part in sides)
     sealed = fcntl.fcntl(memory, fcntl.F_GET_SEALS) & seals() == seals()
     sized = os.fstat(memory).st_size == grey_bytes + colour_bytes
-    if not (plausible and sealed and sized) or answer["format"] not in FORMATS:
+    if not (plausible and across * down <= MAX_PIXELS and sealed and sized) or answer["format"] not in FORMATS:
         raise ValueError
     shared = mmap.mmap(memory, grey_bytes + colour_bytes, mmap.MAP_PRIVATE | mmap.MAP_POPULATE, mmap.PROT_READ)
     grey = np.frombuffer(shared, depth, pixels).reshape(height, width)

@@ -162,7 +162,7 @@ def test_both_frameworks_convert_in_one_process(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from predictors.convert import convert\n"
         "from predictors.spec import ModelSpec\n"
-        "for name in ('pneumonia', 'fracture_detection'):\n"
+        "for name in ('pneumonia', 'scope'):\n"
         "    folder = Path('weights') / name\n"
         "    spec = ModelSpec.read(folder)\n"
         f"    print(convert(folder / spec.weights.file, spec, Path({str(tmp_path)!r}) / 'twin.xml') < 1e-3)\n"

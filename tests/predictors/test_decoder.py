@@ -280,7 +280,7 @@ def test_memory_that_a_child_could_take_back_is_not_mapped() -> None:
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, decoding.seals())
     assert decoding._mapped(answer, memory).grey.shape == (10, 10)
     shapes: list[Any] = [{"shape": [10, 11]}, {"shape": [-10, -10]}, {"depth": 2}, {"colour": True}]
-    sizes: list[Any] = [{"size": size} for size in ([9, 20], [20, 9], [-20, -20], [8001, 8000], [0, 0])]
+    sizes: list[Any] = [{"size": size} for size in ([9, 20], [20, 9], [-20, -20], [8001, 8000], [0, 0], [22, 20])]
     for lie in [*shapes, *sizes, {"format": "SECRET"}]:
         with pytest.raises(ValueError):  # noqa: PT011
             decoding._mapped({**answer, **lie}, memory)
