@@ -1,7 +1,7 @@
 """A folder of films becomes a table: ``python -m predictors.screen pneumonia films/ --out answers.csv``.
 
 One row a film, in the order of their paths, with what the network found or the code of the refusal. Stopped at any
-moment and started again, it goes on after the last row. A worker holds one film at a time.
+moment and started again, it goes on after the last row. A worker holds one film at a time, and there are two a core.
 
 `screened` is a function of its arguments alone, so that a distributed engine can call it as it stands.
 """
@@ -26,6 +26,9 @@ from predictors.spec import ModelSpec
 
 WEIGHTS = Path(__file__).parent.parent / "weights"
 ANSWERED = "answered"
+
+WORKERS = 2 * (os.cpu_count() or 2)
+"""With one a core, a tenth of the processors' time is nobody's, while its worker waits for the disk or for Python."""
 
 Row = dict[str, Any]
 
@@ -149,7 +152,9 @@ def _on_one_line(name: str) -> str:
     return whole.replace("\\", "\\\\").replace("\n", "\\n").replace("\r", "\\r") if {"\n", "\r"} & set(whole) else whole
 
 
-def rows(todo: Iterable[tuple[str, Path]], model: str, weights: Path = WEIGHTS, workers: int = 2) -> Iterator[Row]:
+def rows(
+    todo: Iterable[tuple[str, Path]], model: str, weights: Path = WEIGHTS, workers: int = WORKERS
+) -> Iterator[Row]:
     """``screened`` for every film, in order; ``workers`` films at a time, and as many again in line."""
     pending: deque[Future[Row]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="screen")
@@ -248,7 +253,7 @@ def _pyarrow() -> tuple[Any, Any, Any]:
 # The command
 
 
-def screen(model: str, where: str, out: Path, weights: Path = WEIGHTS, workers: int = 2) -> dict[str, int]:
+def screen(model: str, where: str, out: Path, weights: Path = WEIGHTS, workers: int = WORKERS) -> dict[str, int]:
     """Screen every film at ``where`` that ``out`` (.csv or .parquet) does not hold yet; returns rows by outcome.
 
     Raises CannotScreen, ModelUnavailable or UnknownModel before any film is read.
@@ -284,7 +289,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("films", help="a folder, a file, or a pattern in quotes")
     parser.add_argument("--out", type=Path, required=True, help="the table, .csv or .parquet")
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
-    parser.add_argument("--workers", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--workers", type=int, default=WORKERS)
     asked = parser.parse_args(arguments)
     try:
         outcomes = screen(asked.model, asked.films, asked.out, asked.weights, max(1, asked.workers))
