@@ -6,7 +6,7 @@ from typing import Any
 
 from predictors.finding import DISCLAIMER
 from predictors.spec import ModelSpec
-from training.recipes import Recipe
+from training.recipes import RECIPES, Recipe
 
 CITATIONS = {
     "FracAtlas": "Abedeen I. et al. FracAtlas: A Dataset for Fracture Classification, Localization and Segmentation "
@@ -85,10 +85,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             f"{spec.input.size}x{spec.input.size}, {spec.input.resize}.",
             f"- Grey levels between percentiles {spec.input.window[0]} and {spec.input.window[1]} of the film become "
             "0 and 1, so exposure and bit depth do not count.",
-            f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
-            "validation AUC.",
-            *_taught(recipe),
-            *(_learnt_smaller(learnt) if (learnt := recipe.phases[-1].size) else []),
+            *(_joined(recipe.trunk, RECIPES[recipe.beside]) if recipe.trunk and recipe.beside else _trained(recipe)),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
@@ -121,12 +118,43 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             ),
             "## Make these figures again",
             "```",
-            f"python -m training.train {spec.name} --data FOLDER --out weights/{spec.name} --backbones FOLDER",
+            f"python -m training.train {spec.name} --data FOLDER --out weights/{spec.name} {_given(recipe)}",
             f"python -m training.evaluate {spec.name} --data FOLDER --write",
             "```",
             "",
         ]
     )
+
+
+def _given(recipe: Recipe) -> str:
+    """What the command of its training takes beside the films."""
+    trunk = recipe.trunk and f" --trunk weights/{recipe.trunk}/{RECIPES[recipe.trunk].weights_file}"
+    return f"--backbones FOLDER{trunk or ''}"
+
+
+def _joined(trunk: str, beside: Recipe) -> list[str]:
+    """How a network of two scales came about."""
+    return [
+        "- Two networks see the film, and what they say of it is added, each divided by how it spreads over the "
+        "validation films.",
+        f"- The one, a MobileNetV2, sees it at {beside.input.size} pixels and learnt from these films. "
+        + _trained(beside)[0].removeprefix("- "),
+        f"- The other sees with the features of `{trunk}`, whose weights it keeps: those of its last two stages in the "
+        "directions in which they respond most to limb films (after Zhang et al. 2015). That network learnt from "
+        "fractures, and to see from these films too, the validation films among them, without their labels. Learnt "
+        "anew is its head, a logistic regression on the mean of the features and on their mean weighed by where that "
+        "network sees a fracture; its penalty was chosen in folds of the training groups.",
+    ]
+
+
+def _trained(recipe: Recipe) -> list[str]:
+    """How a network that learnt itself came about."""
+    return [
+        f"- {STARTS[recipe.start]} Class-weighted binary cross-entropy, averaged weights, the epoch of the best "
+        "validation AUC.",
+        *_taught(recipe),
+        *(_learnt_smaller(learnt) if (learnt := recipe.phases[-1].size) else []),
+    ]
 
 
 def _taught(recipe: Recipe) -> list[str]:

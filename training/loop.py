@@ -27,7 +27,7 @@ from training.collections import Example
 from training.film_set import FilmSet, film_planes, network_ready, resized
 from training.grow import grow
 from training.matching import Matching, margin
-from training.networks import KerasMirror, Network, Outputs, build, freeze, recalibrate, unfold
+from training.networks import KerasMirror, Network, Outputs, TwoScales, build, freeze, recalibrate, unfold
 from training.precision import autocast
 from training.progress import Progress
 from training.recipes import Phase, Recipe
@@ -219,7 +219,10 @@ def fit(
     everything = (
         torch.cat([films.planes, film_planes(given.also, recipe, work / "cache")]) if given.also else films.planes
     )
-    learner = Learner(recipe, build(recipe, given.backbones), given.teacher)
+    network = build(recipe, given.backbones)
+    if isinstance(network, TwoScales):
+        raise ValueError(f"{recipe.name} is made of two networks, which are trained by themselves")
+    learner = Learner(recipe, network, given.teacher)
     if progress.learner is None:
         progress.phase = _begin(learner, films, given, rng)
 

@@ -13,9 +13,18 @@ import torchvision
 from torch import Tensor, nn
 
 from predictors.architectures import ARCHITECTURES, Pooling, ResNet18, SqueezeNet, pooled
-from training.recipes import Recipe
+from training import narrow
+from training.recipes import IMAGENET_MEAN, IMAGENET_STD, Recipe
 
 KERAS_EPSILON = 1e-3
+NARROW, TWO_SCALES = "resnet18_narrow", "mobilenet_v2+resnet18_narrow"
+FAR = 224
+"""Pixels a side at which the second network of ``TwoScales`` sees a film."""
+
+TORCHVISION = {
+    "mobilenet_v2": torchvision.models.mobilenet_v2,
+    "efficientnet_b0": torchvision.models.efficientnet_b0,
+}
 
 Outputs = tuple[Tensor, Tensor, Tensor]
 """Logits [N, K], evidence [N, K, h, w] and the last feature map."""
@@ -37,23 +46,29 @@ def _pad_like_tensorflow(module: nn.Module) -> None:
 
 
 class KerasMirror(nn.Module):
-    """A torchvision backbone that computes what ``keras.applications`` computes, and a 1x1 evidence layer."""
+    """A backbone that computes what its counterpart in Keras computes, and an evidence layer.
 
-    channels = 1280
+    The backbone is torchvision's, as ``keras.applications`` has it, with a 1x1 evidence layer; or, as ``NARROW``, that
+    of ``training.narrow``, with evidence that is weighed by where it looks.
+    """
 
     def __init__(self, architecture: str, outputs: int, pooling: Pooling) -> None:
         super().__init__()
-        norm = partial(nn.BatchNorm2d, eps=KERAS_EPSILON, momentum=0.05)
-        build = {
-            "mobilenet_v2": torchvision.models.mobilenet_v2,
-            "efficientnet_b0": torchvision.models.efficientnet_b0,
-        }
-        self.backbone: nn.Sequential = build[architecture](weights=None, norm_layer=norm).features
-        _pad_like_tensorflow(self.backbone)
+        self.backbone: nn.Sequential
+        self.evidence: nn.Module
+        if architecture == NARROW:
+            self.channels = narrow.WIDTHS[-1]
+            self.backbone = narrow.backbone()
+            self.evidence = narrow.AttendedEvidence(self.channels, outputs)
+        else:
+            self.channels = 1280
+            norm = partial(nn.BatchNorm2d, eps=KERAS_EPSILON, momentum=0.05)
+            self.backbone = TORCHVISION[architecture](weights=None, norm_layer=norm).features
+            _pad_like_tensorflow(self.backbone)
+            self.evidence = nn.Conv2d(self.channels, outputs, 1)
         # Keras' EfficientNet scales its input of 0..255 itself.
         self.input_scale = 1 / 255 if architecture == "efficientnet_b0" else 1.0
         self.dropout = nn.Dropout2d(0.2)
-        self.evidence = nn.Conv2d(self.channels, outputs, 1)
         self.pooling: Pooling = pooling
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -73,12 +88,38 @@ class KerasMirror(nn.Module):
         return pooled(evidence.float(), self.pooling), evidence, features
 
 
+class TwoScales(nn.Module):
+    """Two networks that see the same film, the one from ``near``, the other at ``FAR`` pixels; what they say is added.
+
+    Both are trained by themselves. The film comes as MobileNetV2 takes it, from -1 to 1.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.near = KerasMirror(NARROW, outputs, "mean")
+        self.far = KerasMirror("mobilenet_v2", outputs, "mean")
+
+    def forward(self, x: Tensor) -> Outputs:
+        """[N, 3, H, W] to logits [N, K], evidence [N, K, H/32, W/32] and the near network's last feature map."""
+        mean, std = (x.new_tensor(values)[:, None, None] for values in (IMAGENET_MEAN, IMAGENET_STD))
+        logits, evidence, features = self.near((x / 2 + 0.5 - mean) / std)
+        resized = partial(nn.functional.interpolate, mode="bilinear", align_corners=False)
+        far_logits, far_evidence, _ = self.far(resized(x, size=(FAR, FAR)))
+        return logits + far_logits, evidence + resized(far_evidence, size=evidence.shape[-2:]), features
+
+
 Network = KerasMirror | ResNet18 | SqueezeNet
+"""What learns by a recipe's phases."""
+
+Whole = Network | TwoScales
+"""What is released."""
 
 
-def build(recipe: Recipe, backbones: Path | None) -> Network:
+def build(recipe: Recipe, backbones: Path | None) -> Whole:
     """The recipe's network, from its ImageNet start if it has one and ``backbones`` holds the file."""
     outputs = 1 if recipe.activation == "sigmoid" else len(recipe.labels)
+    if recipe.architecture == TWO_SCALES:
+        return TwoScales(outputs).to(memory_format=torch.channels_last)
     network: Network
     if recipe.architecture in ARCHITECTURES:
         network = ARCHITECTURES[recipe.architecture](outputs, recipe.pooling)
@@ -97,8 +138,10 @@ def _start_from(network: Network, path: Path) -> None:
     stages(network).load_state_dict(features)
 
 
-def stages(network: Network) -> nn.Module:
+def stages(network: Whole) -> nn.Module:
     """The backbone as a sequence of stages, first to last."""
+    if isinstance(network, TwoScales):
+        return nn.ModuleList([network.near, network.far])
     if isinstance(network, KerasMirror):
         return network.backbone
     if isinstance(network, SqueezeNet):
@@ -107,7 +150,7 @@ def stages(network: Network) -> nn.Module:
     return nn.ModuleList([nn.Sequential(net.conv1, net.bn1), net.layer1, net.layer2, net.layer3, net.layer4])
 
 
-def freeze(network: Network, first: int) -> None:
+def freeze(network: Whole, first: int) -> None:
     """Keep the weights of the backbone's ``first`` stages (-1: all of them), in eval mode; the rest learns."""
     parts = list(stages(network).children())
     count = len(parts) if first < 0 else first
@@ -119,7 +162,7 @@ def freeze(network: Network, first: int) -> None:
 
 
 @torch.no_grad()
-def recalibrate(network: Network, batches: list[Tensor]) -> None:
+def recalibrate(network: Whole, batches: list[Tensor]) -> None:
     """Measure every batch normalisation's mean and variance anew on ``batches`` of films."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
@@ -137,7 +180,7 @@ def recalibrate(network: Network, batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def unfold(network: Network, batches: list[Tensor]) -> None:
+def unfold(network: Whole, batches: list[Tensor]) -> None:
     """Give folded batch normalisations the statistics of ``batches`` [N, 3, H, W] of films, so that they learn again.
 
     The inverse of folding, but for the rounding: what the network computes stays as it is.
@@ -167,7 +210,7 @@ def unfold(network: Network, batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def fold_to_half(network: Network) -> None:
+def fold_to_half(network: Whole) -> None:
     """Fold every batch normalisation into its convolution and round what is left to half precision.
 
     Twins are stored in half precision, and rounding a trained network after its calibration moved probabilities

@@ -32,16 +32,17 @@ def draw(
 
 
 def training_curves(history: Path, out: Path) -> None:
-    """Loss, accuracy, precision, recall and AUC over the epochs of ``history.csv``."""
+    """Loss, accuracy, precision, recall and AUC over the epochs of ``history.csv``, or over the penalties tried."""
     with history.open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     figure, (left, right) = plt.subplots(1, 2, figsize=(10, 3.6))
-    epochs = np.arange(1, len(rows) + 1)
-    left.plot(epochs, [float(r["loss"]) for r in rows], color="black")
-    left.set(xlabel="epoch", ylabel="training loss")
+    penalties = [1 / float(r["penalty"]) for r in rows if "penalty" in r]
+    over, steps = ("penalty", penalties) if penalties else ("epoch", list(range(1, len(rows) + 1)))
+    left.plot(steps, [float(r["loss"]) for r in rows], color="black")
+    left.set(xlabel=over, ylabel="training loss", xscale="log" if penalties else "linear")
     for name in ("accuracy", "precision", "recall", "auc"):
-        right.plot(epochs, [float(r[name]) for r in rows], label=name)
-    right.set(xlabel="epoch", ylabel="validation, at 0.5", ylim=(0, 1.02))
+        right.plot(steps, [float(r[name]) for r in rows], label=name)
+    right.set(xlabel=over, ylabel="validation, at 0.5", ylim=(0, 1.02), xscale="log" if penalties else "linear")
     right.legend()
     _save(figure, out)
 

@@ -1,6 +1,7 @@
 """How far a training has come, kept in its folder after every epoch, so that a stop costs no more than one."""
 
 import csv
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -21,6 +22,14 @@ class Resumable(Protocol):
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take up the training where ``state`` left it."""
+
+
+def write_history(folder: Path, history: Sequence[Mapping[str, Any]]) -> None:
+    """One line an epoch, or whatever else was tried, in ``history.csv``."""
+    with (folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, history[-1].keys())
+        writer.writeheader()
+        writer.writerows(history)
 
 
 @dataclass
@@ -55,10 +64,7 @@ class Progress:
         """Write what ``row`` says of the epoch just done; keep its averaged weights if no ``candidate`` was better."""
         self.history.append(row)
         self.phase, self.epochs = row["phase"] - 1, row["epoch"]
-        with (self.folder / HISTORY).open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, row.keys())
-            writer.writeheader()
-            writer.writerows(self.history)
+        write_history(self.folder, self.history)
         if candidate and row["auc_within"] > self.best:
             self.best = row["auc_within"]
             torch.save(learner.average.module.state_dict(), self.folder / BEST)

@@ -80,6 +80,8 @@ class Recipe:
     distil_weight: float = 0.0
     also: tuple[str, ...] = ()  # collections whose films are shown without their labels, to match the teacher on
     start: Literal["imagenet", "teacher", "scratch"] = "imagenet"
+    trunk: str | None = None  # the network whose features a head is learnt on, in place of any phases,
+    beside: str | None = None  # and the network that is trained by itself and added to it
 
 
 FRACATLAS = "FracAtlas (Abedeen et al. 2023), CC BY 4.0"
@@ -142,6 +144,34 @@ _FRACTURE_TEACHER = replace(
     start="imagenet",
 )
 
+_FISSURES = Recipe(
+    name="fissures",
+    title="Fissure or fracture, from ImageNet alone",
+    collection="fracture_type",
+    framework="keras",
+    weights_file="model.h5",
+    architecture="mobilenet_v2",
+    labels=("fisura", "fractura"),
+    positive="fractura",
+    input=InputSpec(224, "pad"),
+    activation="sigmoid",
+    pooling="mean",
+    phases=(Phase(2, 2e-3, -1), Phase(18, 4e-4, 4)),
+    scope="limb",
+    data=(BONE_BREAK, SCIENCE_RESEARCH, IMAGENET_START),
+    licence="MIT",
+    reads="radiographs of limbs on which a fracture was already found",
+    limits=(
+        "It always compares fissure with fracture: it does not say whether there is a fracture at all.",
+        "Two small sources with different looks; labels were given by their uploaders.",
+        "Confidence is low on most films; below the threshold it declines to name a class.",
+    ),
+    threshold_rule="confidence",
+    keep=lambda e: e.label != "untyped" and e.facts.get("flag", "") not in TYPE_FLAGS_OUT,
+    balance="source",
+    augmentation=Augmentation(rotate=25, scale=0.2, flip_vertical=True, erase=0.4),
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -172,32 +202,23 @@ RECIPES: dict[str, Recipe] = {
             phases=(Phase(1, 2e-3, -1), Phase(10, 6e-4, 4)),
             seed=1,
         ),
-        Recipe(
+        _FISSURES,
+        replace(
+            _FISSURES,
             name="fracture_type",
             title="Fissure or fracture",
-            collection="fracture_type",
-            framework="keras",
-            weights_file="model.h5",
-            architecture="mobilenet_v2",
-            labels=("fisura", "fractura"),
-            positive="fractura",
-            input=InputSpec(224, "pad"),
-            activation="sigmoid",
-            pooling="mean",
-            phases=(Phase(2, 2e-3, -1), Phase(18, 4e-4, 4)),
-            scope="limb",
-            data=(BONE_BREAK, SCIENCE_RESEARCH, IMAGENET_START),
-            licence="MIT",
-            reads="radiographs of limbs on which a fracture was already found",
-            limits=(
-                "It always compares fissure with fracture: it does not say whether there is a fracture at all.",
-                "Two small sources with different looks; labels were given by their uploaders.",
-                "Confidence is low on most films; below the threshold it declines to name a class.",
+            version="2.0.0",
+            architecture="mobilenet_v2+resnet18_narrow",
+            input=InputSpec(352, "pad"),
+            phases=(),
+            trunk="fracture_detection",
+            beside="fissures",
+            data=(
+                BONE_BREAK,
+                SCIENCE_RESEARCH,
+                IMAGENET_START,
+                f"{FRACATLAS}, by way of the second fracture reader, {IMAGENET_TEACHER}",
             ),
-            threshold_rule="confidence",
-            keep=lambda e: e.label != "untyped" and e.facts.get("flag", "") not in TYPE_FLAGS_OUT,
-            balance="source",
-            augmentation=Augmentation(rotate=25, scale=0.2, flip_vertical=True, erase=0.4),
         ),
         Recipe(
             name="breast_cancer",

@@ -5,13 +5,13 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.networks import KerasMirror, Network
+from training.networks import KerasMirror, TwoScales, Whole
 from training.recipes import Recipe
 
 
-def save_weights(network: Network, recipe: Recipe, path: Path) -> None:
+def save_weights(network: Whole, recipe: Recipe, path: Path) -> None:
     """Write the weights of record in the recipe's format."""
-    if isinstance(network, KerasMirror):
+    if isinstance(network, KerasMirror | TwoScales):
         from training.keras_files import save
 
         save(network, recipe, path)
@@ -25,9 +25,9 @@ def _small(value: Tensor) -> Tensor:
     return (half if same else value).contiguous()
 
 
-def read_weights(network: Network, path: Path) -> None:
+def read_weights(network: Whole, path: Path) -> None:
     """Fill ``network`` with weights of record; raises ValueError or RuntimeError if they are another network's."""
-    if isinstance(network, KerasMirror):
+    if isinstance(network, KerasMirror | TwoScales):
         from training.keras_files import read
 
         read(network, path)

@@ -30,8 +30,7 @@ from training.evaluate import (
     run,
     truth_of,
 )
-from training.networks import Network as TorchNetwork
-from training.networks import build, fold_to_half
+from training.networks import Whole, build, fold_to_half
 from training.progress import HISTORY
 from training.recipes import RECIPES, Recipe
 from training.record import read_weights, save_weights
@@ -39,7 +38,7 @@ from training.record import read_weights, save_weights
 TWIN = "twin.xml"
 
 
-def release(recipe: Recipe, network: TorchNetwork, val: list[Example], work: Path, out: Path) -> ModelSpec:
+def release(recipe: Recipe, network: Whole, val: list[Example], work: Path, out: Path) -> ModelSpec:
     """Write everything of ``recipe`` into ``out``; calibration, threshold and figures come from ``val``."""
     out.mkdir(parents=True, exist_ok=True)
     fold_to_half(network)

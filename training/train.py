@@ -11,11 +11,14 @@ from pathlib import Path
 
 import torch
 
+from predictors.architectures import ResNet18
 from training.collections import Example, load, split
 from training.evaluate import examples_of
 from training.loop import Given, fit
-from training.networks import Network
+from training.networks import KerasMirror, Network, Whole, build
+from training.probe import fit_head, joined, near_part
 from training.recipes import IMAGENET_START, RECIPES, Recipe
+from training.record import read_weights
 from training.release import release
 
 
@@ -29,6 +32,7 @@ class Plan:
     epochs: int | None
     scratch: bool
     onward: Path | None = None  # the weights of record that the last phase goes on from, in place of the others
+    trunk: Path | None = None  # the weights of record of the network that it sees with
 
 
 def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
@@ -41,6 +45,20 @@ def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
         phases = tuple(replace(phase, frozen=0) for phase in recipe.phases)  # random weights must not be kept
         recipe = replace(recipe, start="scratch", data=data, phases=phases)
     return recipe
+
+
+def made(name: str, plan: Plan) -> tuple[Recipe, Whole]:
+    """A network as its recipe says: trained, or joined from a head on another's features and one trained beside it."""
+    recipe = RECIPES[name]
+    if not recipe.trunk or not recipe.beside:
+        return trained(name, plan)
+    train, val = split(examples_of(recipe, plan.data), recipe.seed)
+    near = near_part(recipe)
+    head = fit_head(near, trunk_of(recipe.trunk, plan.trunk), train, val, plan.work / name)
+    far, network = trained(recipe.beside, plan)
+    if not isinstance(network, KerasMirror):
+        raise ValueError(f"{far.name} cannot be part of a Keras file")
+    return recipe, joined((near, head), (far, network), val, plan.work / name)
 
 
 def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
@@ -57,6 +75,15 @@ def trained(name: str, plan: Plan) -> tuple[Recipe, Network]:
         also=also_shown(recipe, plan.data, examples) if teacher else (),
     )
     return recipe, fit(recipe, train, val, plan.work / recipe.name, given)
+
+
+def trunk_of(name: str, weights: Path | None) -> tuple[Recipe, ResNet18]:
+    """The network of ``name`` with these weights of record."""
+    network = build(RECIPES[name], None)
+    if weights is None or not isinstance(network, ResNet18):
+        raise ValueError(f"{name} lends no features without its weights")
+    read_weights(network, weights)
+    return RECIPES[name], network
 
 
 def teacher_of(recipe: Recipe, onward: Path | None) -> str | None:
@@ -88,15 +115,18 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--scratch", action="store_true", help="start from random weights instead")
     parser.add_argument("--onward", type=Path, help="weights of record to go on from, last phase only")
+    parser.add_argument("--trunk", type=Path, help="weights of record of the network that it sees with")
     chosen = parser.parse_args()
     recipe = RECIPES[chosen.name]
+    if recipe.trunk and (chosen.trunk is None or chosen.onward):
+        parser.error(f"{recipe.name} sees with {recipe.trunk}: name its weights of record (--trunk), and no --onward")
     teacher = teacher_of(recipe, chosen.onward)
     starts = {*([] if chosen.onward else [recipe.start]), *([RECIPES[teacher].start] if teacher else [])}
     if "imagenet" in starts and chosen.backbones is None and not chosen.scratch:
         parser.error(f"{recipe.name} starts from ImageNet weights: name their folder (--backbones), or say --scratch")
     torch.set_num_threads(chosen.threads)
-    plan = Plan(chosen.data, chosen.work, chosen.backbones, chosen.epochs, chosen.scratch, chosen.onward)
-    recipe, network = trained(chosen.name, plan)
+    plan = Plan(chosen.data, chosen.work, chosen.backbones, chosen.epochs, chosen.scratch, chosen.onward, chosen.trunk)
+    recipe, network = made(chosen.name, plan)
     _, val = split(examples_of(recipe, plan.data), recipe.seed)
     spec = release(recipe, network, val, plan.work / recipe.name, chosen.out)
     print(json.dumps(spec.metrics, indent=2))

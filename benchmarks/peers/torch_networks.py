@@ -1,8 +1,6 @@
 """Our networks in torch: the weights of record in torchvision's ResNet-18, or in the mirrors of Keras' backbones."""
 
-import os
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,32 +41,10 @@ def _from_state(path: Path, spec: ModelSpec) -> nn.Module:
 
 def _from_keras(path: Path, spec: ModelSpec) -> nn.Module:
     """The torch mirror that the Keras file was once copied from, its weights copied back layer by layer."""
-    from training.networks import KerasMirror
+    from training.networks import build
+    from training.recipes import RECIPES
+    from training.record import read_weights
 
-    os.environ.setdefault("KERAS_BACKEND", "tensorflow")
-    import keras
-
-    model = keras.models.load_model(path, compile=False, safe_mode=True)
-    network = KerasMirror(spec.architecture, spec.outputs, spec.pooling)
-    targets = [m for m in network.modules() if isinstance(m, nn.Conv2d | nn.BatchNorm2d)]
-    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.BatchNormalization)
-    sources = [layer for layer in model.layers if isinstance(layer, kinds)]
-    with torch.no_grad():
-        for source, target in zip(sources, targets, strict=True):
-            for tensor, weights in zip(_tensors(target), source.get_weights(), strict=True):
-                tensor.copy_(torch.from_numpy(weights).permute(_order(source, weights)))
+    network = build(RECIPES[spec.name], None)
+    read_weights(network, path)
     return network
-
-
-def _tensors(layer: Any) -> list[Tensor]:
-    """The layer's tensors in the order in which Keras keeps them."""
-    if isinstance(layer, nn.BatchNorm2d):
-        return [layer.weight, layer.bias, layer.running_mean, layer.running_var]  # type: ignore[list-item]
-    return [tensor for tensor in (layer.weight, layer.bias) if tensor is not None]
-
-
-def _order(source: Any, weights: Any) -> tuple[int, ...]:
-    """How Keras' axes become torch's: HWIO to OIHW, of a depthwise convolution HWC1 to C1HW."""
-    if weights.ndim != 4:
-        return tuple(range(weights.ndim))
-    return (2, 3, 0, 1) if type(source).__name__ == "DepthwiseConv2D" else (3, 2, 0, 1)

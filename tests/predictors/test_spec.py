@@ -18,7 +18,7 @@ KINDS = ("chest", "limb", "mammogram")
 SHIPPED = {
     "bone_fracture": ("keras", "efficientnet_b0", ".keras", ("fracture", "normal")),
     "fracture_detection": ("torch", "resnet18", ".pth", ("fractured", "not fractured")),
-    "fracture_type": ("keras", "mobilenet_v2", ".h5", ("fisura", "fractura")),
+    "fracture_type": ("keras", "mobilenet_v2+resnet18_narrow", ".h5", ("fisura", "fractura")),
     "breast_cancer": ("keras", "mobilenet_v2", ".keras", ("benign", "malignant")),
     "pneumonia": ("keras", "mobilenet_v2", ".h5", ("Normal", "Pneumonia")),
     "scope": ("torch", "squeezenet1_1", ".pth", (*KINDS, *map(inverted, KINDS), "out")),
