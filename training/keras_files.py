@@ -65,9 +65,9 @@ def _at_two_scales(recipe: Recipe) -> keras.Model:
     logits, evidence = near(rescaled)
     far_logits, far_evidence = far(layers.Resizing(FAR, FAR)(films))
     far_evidence = layers.Resizing(*evidence.shape[1:3])(far_evidence)
-    return keras.Model(
-        films, [layers.Add(name="logits")([logits, far_logits]), layers.Add(name="evidence")([evidence, far_evidence])]
-    )
+    logits = layers.Add(name="logits")([logits, far_logits])
+    evidence = layers.Add(name="evidence")([evidence, far_evidence])
+    return keras.Model(films, [logits, evidence], name=recipe.name)
 
 
 def _narrow_resnet18(x: Any) -> Any:

@@ -89,9 +89,9 @@ class KerasMirror(nn.Module):
 
 
 class TwoScales(nn.Module):
-    """Two networks that see the same film, the one from ``near``, the other at ``FAR`` pixels; what they say is added.
+    """Two networks that see the same film, one from near, the other at ``FAR`` pixels a side; what they say is added.
 
-    Both are trained by themselves. The film comes as MobileNetV2 takes it, from -1 to 1.
+    Each is trained by itself. The film comes as MobileNetV2 takes it, from -1 to 1.
     """
 
     def __init__(self, outputs: int) -> None:
