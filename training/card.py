@@ -1,6 +1,7 @@
 """The model card: generated from the spec and the recipe, so that no figure is ever typed."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,7 @@ def _card(spec: ModelSpec, recipe: Recipe) -> str:
             f"{spec.input.size}x{spec.input.size}, {spec.input.resize}.",
             f"- Grey levels between percentiles {spec.input.window[0]} and {spec.input.window[1]} of the film become "
             "0 and 1, so exposure and bit depth do not count.",
-            *(_joined(recipe.trunk, RECIPES[recipe.beside]) if recipe.trunk and recipe.beside else _trained(recipe)),
+            *(_joined(recipe, recipe.trunk, recipe.beside) if recipe.trunk and recipe.beside else _trained(recipe)),
             "- Batch normalisation is folded into the convolutions and weights are rounded to half precision, both "
             "before calibration: the file, its twin and the figures are of the same network.",
             *(["- Fracture boxes supervise the evidence map."] if recipe.box_weight else []),
@@ -132,13 +133,14 @@ def _given(recipe: Recipe) -> str:
     return f"--backbones FOLDER{trunk or ''}"
 
 
-def _joined(trunk: str, beside: Recipe) -> list[str]:
+def _joined(recipe: Recipe, trunk: str, beside: str) -> list[str]:
     """How a network of two scales came about."""
+    far = replace(RECIPES[beside], start=recipe.start)  # as asked for: from ImageNet, or from random weights
     return [
         "- Two networks see the film, and what they say of it is added, each divided by how it spreads over the "
         "validation films.",
-        f"- The one, a MobileNetV2, sees it at {beside.input.size} pixels and learnt from these films. "
-        + _trained(beside)[0].removeprefix("- "),
+        f"- The one, a MobileNetV2, sees it at {far.input.size} pixels and learnt from these films. "
+        + _trained(far)[0].removeprefix("- "),
         f"- The other sees with the features of `{trunk}`, whose weights it keeps: those of its last two stages in the "
         "directions in which they respond most to limb films (after Zhang et al. 2015). That network learnt from "
         "fractures, and to see from these films too, the validation films among them, without their labels. Learnt "

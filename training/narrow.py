@@ -1,7 +1,7 @@
 """ResNet-18 as a trunk to see with: its normalisation folded away, its last two stages computed in few directions.
 
 Nine tenths of a ResNet-18's weights lie in its last two stages, whose responses vary in few of their 256 and 512
-directions: of the last stage's, 64 hold 97 to 99% of the variance on limb films. So each of their 3x3 convolutions
+directions: of the last stage's, 64 hold 96 to 99% of the variance on limb films. So each of their 3x3 convolutions
 becomes one of few outputs and a 1x1 layer that spreads them (after Zhang et al. 2015, "Accelerating Very Deep
 Convolutional Networks for Classification and Detection"): 3 million weights in place of 11, and nothing learnt anew.
 """

@@ -138,10 +138,8 @@ def _start_from(network: Network, path: Path) -> None:
     stages(network).load_state_dict(features)
 
 
-def stages(network: Whole) -> nn.Module:
+def stages(network: Network) -> nn.Module:
     """The backbone as a sequence of stages, first to last."""
-    if isinstance(network, TwoScales):
-        return nn.ModuleList([network.near, network.far])
     if isinstance(network, KerasMirror):
         return network.backbone
     if isinstance(network, SqueezeNet):
@@ -150,7 +148,7 @@ def stages(network: Whole) -> nn.Module:
     return nn.ModuleList([nn.Sequential(net.conv1, net.bn1), net.layer1, net.layer2, net.layer3, net.layer4])
 
 
-def freeze(network: Whole, first: int) -> None:
+def freeze(network: Network, first: int) -> None:
     """Keep the weights of the backbone's ``first`` stages (-1: all of them), in eval mode; the rest learns."""
     parts = list(stages(network).children())
     count = len(parts) if first < 0 else first
@@ -162,7 +160,7 @@ def freeze(network: Whole, first: int) -> None:
 
 
 @torch.no_grad()
-def recalibrate(network: Whole, batches: list[Tensor]) -> None:
+def recalibrate(network: Network, batches: list[Tensor]) -> None:
     """Measure every batch normalisation's mean and variance anew on ``batches`` of films."""
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
     if not norms:
@@ -180,7 +178,7 @@ def recalibrate(network: Whole, batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def unfold(network: Whole, batches: list[Tensor]) -> None:
+def unfold(network: Network, batches: list[Tensor]) -> None:
     """Give folded batch normalisations the statistics of ``batches`` [N, 3, H, W] of films, so that they learn again.
 
     The inverse of folding, but for the rounding: what the network computes stays as it is.

@@ -25,7 +25,7 @@ from training.collections import Example
 from training.film_set import FilmSet, network_ready
 from training.loop import figures_of, logits_of
 from training.narrow import AttendedEvidence, narrow
-from training.networks import NARROW, KerasMirror, TwoScales, Whole
+from training.networks import NARROW, KerasMirror, TwoScales
 from training.progress import BEST, write_history
 from training.recipes import IMAGENET_MEAN, IMAGENET_STD, Recipe
 
@@ -148,7 +148,9 @@ def features_of(network: KerasMirror, planes: Tensor, recipe: Recipe) -> Feature
 
 
 @torch.no_grad()
-def joined(near: tuple[Recipe, KerasMirror], far: tuple[Recipe, KerasMirror], val: list[Example], work: Path) -> Whole:
+def joined(
+    near: tuple[Recipe, KerasMirror], far: tuple[Recipe, KerasMirror], val: list[Example], work: Path
+) -> TwoScales:
     """The two as one network, each with the same say: divided by how its log-odds spread over the films of ``val``."""
     for recipe, network in (near, far):
         log_odds = logits_of(network, FilmSet.read(val, recipe, work / "cache"), recipe.input)

@@ -49,7 +49,7 @@ def planned(name: str, epochs: int | None, scratch: bool) -> Recipe:
 
 def made(name: str, plan: Plan) -> tuple[Recipe, Whole]:
     """A network as its recipe says: trained, or joined from a head on another's features and one trained beside it."""
-    recipe = RECIPES[name]
+    recipe = planned(name, plan.epochs, plan.scratch)
     if not recipe.trunk or not recipe.beside:
         return trained(name, plan)
     train, val = split(examples_of(recipe, plan.data), recipe.seed)

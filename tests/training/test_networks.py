@@ -249,7 +249,7 @@ def test_a_later_phase_thaws_what_an_earlier_one_froze() -> None:
 
 
 def test_every_recipes_frozen_stages_exist() -> None:
-    for recipe in RECIPES.values():
+    for recipe in (recipe for recipe in RECIPES.values() if recipe.phases):
         count = len(list(stages(build(recipe, None)).children()))
         assert all(-1 <= phase.frozen < count for phase in recipe.phases), recipe.name
 

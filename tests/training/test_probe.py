@@ -240,4 +240,6 @@ def test_the_command_learns_a_head_and_releases_it(
     card = (out / "card.md").read_text(encoding="utf-8")
     assert "a logistic regression on the mean of the features" in card
     assert "--backbones FOLDER --trunk weights/fracture_detection/model.pth" in card
+    assert "From random weights." in card
+    assert "ImageNet weights" not in card
     assert spec.metrics["validation"]["auroc"] > 0.8  # a bright bar is seen with any features
